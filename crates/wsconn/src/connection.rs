@@ -175,8 +175,7 @@ impl Connection {
         self.queue_close((!bare).then_some(CloseBody { code, reason }));
         self.state = State::Closing;
         self.deadline = Some(now.after(self.config.close_timeout));
-        self.output.closing =
-            Some(Box::new((code, String::from(reason))));
+        self.output.closing = Some(Box::new((code, String::from(reason))));
         Ok(())
     }
 

@@ -39,7 +39,7 @@ mod config;
 mod connection;
 mod error;
 mod message;
-#[cfg(any())]
+#[cfg(feature = "handshake")]
 pub mod opening;
 mod receive;
 mod send;

@@ -127,7 +127,8 @@ impl Connection {
                     if !rest.is_empty() {
                         self.alive(now);
                     }
-                    self.input.data(frame, rest, at, delivery)
+                    let limit = self.config.max_message_size;
+                    self.input.data(frame, rest, at, delivery, limit)
                 }
             };
             match step {
@@ -171,6 +172,11 @@ impl Connection {
         }
     }
 
+    /// Frees the memory kept for messages, unless one is under way. Call it before a wait.
+    pub fn release(&mut self) {
+        self.input.release();
+    }
+
     /// Whether a message is under way of which a chunk has been delivered: the rest of it comes in
     /// chunks too.
     pub fn is_in_chunks(&self) -> bool {
@@ -188,8 +194,7 @@ impl Connection {
         if !worth_it || delivery == Delivery::Chunks || self.input.chunked {
             return None;
         }
-        let limit = usize::try_from(self.config.max_message_size).unwrap_or(usize::MAX);
-        self.input.direct_read(frame.remaining, limit)
+        self.input.direct_read(frame.remaining)
     }
 
     /// Takes the `len` bytes that were read into [`direct_read`](Self::direct_read)'s room. The event
@@ -218,6 +223,9 @@ impl Connection {
         let too_large = |error| match error {
             FrameError::TooLarge { len, .. } if len <= config.max_frame_size => {
                 Violation::MessageTooBig { limit: config.max_message_size }
+            }
+            FrameError::TooLarge { len, .. } => {
+                Violation::Frame(FrameError::TooLarge { len, limit: config.max_frame_size })
             }
             error => Violation::Frame(error),
         };
@@ -335,6 +343,7 @@ impl Input {
         bytes: &mut [u8],
         at: usize,
         delivery: Delivery,
+        limit: u64,
     ) -> Result<Step, Violation> {
         let piece = frame.take(bytes);
         let took = piece.len();
@@ -349,7 +358,7 @@ impl Input {
         } else if last && self.filled == 0 {
             Some(Location { what: What::Message(kind), place })
         } else {
-            self.append(piece, frame.remaining, frame.fin);
+            self.append(piece, frame.remaining, frame.fin, limit);
             last.then(|| self.deliver(kind))
         };
         if last {
@@ -407,7 +416,7 @@ impl Input {
     }
 
     /// Frees what holds nothing.
-    pub(crate) fn release(&mut self) {
+    fn release(&mut self) {
         self.let_go();
         if self.filled == 0 {
             self.message = Vec::new();
@@ -419,9 +428,9 @@ impl Input {
         *self = Self { eof: self.eof, ..Self::default() };
     }
 
-    fn append(&mut self, piece: &[u8], remaining: u64, fin: bool) {
+    fn append(&mut self, piece: &[u8], remaining: u64, fin: bool, limit: u64) {
         self.message.truncate(self.filled);
-        self.reserve(piece.len(), remaining, fin, usize::MAX);
+        self.reserve(piece.len(), remaining, fin, limit);
         self.message.extend_from_slice(piece);
         self.filled = self.message.len();
     }
@@ -431,12 +440,13 @@ impl Input {
     /// Exactly as much as the message will have, if this frame is its last and that is at most twice
     /// what has arrived; else a quarter more than there was, which keeps the cost of copying linear
     /// and what is held within 1.25 times what has arrived.
-    fn reserve(&mut self, more: usize, remaining: u64, fin: bool, limit: usize) {
+    fn reserve(&mut self, more: usize, remaining: u64, fin: bool, limit: u64) {
         let need = self.filled.saturating_add(more);
         let capacity = self.message.capacity();
         if need <= capacity {
             return;
         }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let spare = if capacity < SMALL { capacity } else { capacity / 4 };
         let known = need.saturating_add(usize::try_from(remaining).unwrap_or(usize::MAX));
         let target = capacity.saturating_add(spare).min(limit).max(need);
@@ -447,12 +457,13 @@ impl Input {
         self.message.reserve_exact(target.saturating_sub(self.message.len()));
     }
 
-    fn direct_read(&mut self, remaining: u64, limit: usize) -> Option<&mut [u8]> {
+    fn direct_read(&mut self, remaining: u64) -> Option<&mut [u8]> {
         let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
-        if self.message.capacity() == self.filled {
-            let more = remaining.min(self.filled.max(SMALL));
-            let fin = self.frame.is_some_and(|frame| frame.fin);
-            self.reserve(more, (remaining - more) as u64, fin, limit);
+        let room = self.message.capacity().saturating_sub(self.filled);
+        if room < remaining.min(SMALL) {
+            // As much again as has arrived, at most: what is to come is not believed.
+            self.message.truncate(self.filled);
+            self.message.reserve_exact(remaining.min(self.filled.max(SMALL)));
         }
         let room = self.message.capacity().saturating_sub(self.filled);
         let end = self.filled + room.min(remaining).min(DIRECT_MAX);
@@ -468,7 +479,8 @@ impl Input {
         len: usize,
     ) -> Result<Option<Location>, Violation> {
         let mut message = mem::take(&mut self.message);
-        let piece = frame.take(message.get_mut(self.filled..).unwrap_or_default().split_at_mut(len).0);
+        let piece =
+            frame.take(message.get_mut(self.filled..).unwrap_or_default().split_at_mut(len).0);
         self.filled += piece.len();
         let checked = self.check(frame, piece);
         self.message = message;
@@ -493,6 +505,11 @@ impl Frame {
 }
 
 impl Location {
+    /// Whether the event is a ping or a pong, and not data.
+    pub fn is_control(&self) -> bool {
+        matches!(self.what, What::Ping | What::Pong)
+    }
+
     /// Whether the bytes are in the connection, and not in the input.
     pub fn is_held(&self) -> bool {
         self.place.is_none()

@@ -1,7 +1,7 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::mem;
 
-use wsframe::{CloseBody, CloseCode, Header, HeaderBuf, MAX_CONTROL_PAYLOAD, Mask, OpCode};
+use wsframe::{CloseBody, CloseCode, Header, HeaderBuf, MAX_CONTROL_PAYLOAD, Mask, OpCode, Role};
 
 use crate::{Connection, Kind, Message, Misuse, Time};
 
@@ -48,9 +48,9 @@ impl Connection {
         let message = message.into();
         let header = self.message_header(&message)?;
         let payload = message.as_bytes();
-        let frame = match self.masking_key() {
-            None => Some((header.encode(), payload)),
-            Some(_) => {
+        let frame = match self.role() {
+            Role::Server => Some((header.encode(), payload)),
+            Role::Client => {
                 self.queue(header, payload);
                 None
             }
@@ -134,11 +134,11 @@ impl Connection {
         self.output.queue.capacity() == 0
     }
 
-    /// Takes back the buffer that was lent. Call it before a wait: a connection that waits holds only
-    /// what has to be kept. Memory for messages is freed unless one is under way, and what is still
-    /// outgoing is moved to a buffer of its size, unless it fills more than half of this one.
+    /// Takes back the buffer that was lent, so that a connection that waits holds only what has to be
+    /// kept: what is still outgoing is moved to a buffer of its size, unless it fills more than half
+    /// of this one. Gives a buffer of no capacity where there is none to take.
+    #[inline]
     pub fn reclaim(&mut self) -> Vec<u8> {
-        self.input.release();
         let output = &mut self.output;
         let rest = output.outgoing();
         if rest.len() > output.queue.capacity() / 2 {
@@ -206,7 +206,8 @@ impl Connection {
         if !self.is_open() {
             return;
         }
-        if self.output.stalled.is_some() || self.is_full() {
+        // One that waits already is older: this one must not overtake it.
+        if self.output.pong.is_some() || self.output.stalled.is_some() || self.is_full() {
             self.output.pong = Some(payload.into());
         } else {
             self.queue(Header::new(OpCode::Pong, payload.len() as u64), payload);

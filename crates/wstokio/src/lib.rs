@@ -1,1 +1,82 @@
-//! wstokio
+//! WebSocket client and server over [tokio].
+//!
+//! Cancel safe, bounded in all it holds, and frugal: a connection that waits owns no buffer. The
+//! protocol is that of [`wsconn`]; this crate moves the bytes.
+//!
+//! # A client
+//!
+//! ```no_run
+//! # async fn client() -> Result<(), wstokio::Error> {
+//! let mut ws = wstokio::connect("ws://127.0.0.1:8080/chat").await?;
+//! ws.send("hello").await?;
+//! while let Some(message) = ws.recv().await? {
+//!     println!("{message:?}");
+//! }
+//! println!("{}", ws.close_info().unwrap());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A server
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let url = format!("ws://{}/", listener.local_addr()?);
+//! # let client = tokio::spawn(async move {
+//! #     let mut ws = wstokio::connect(&url).await.unwrap();
+//! #     ws.send("hello").await.unwrap();
+//! #     assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
+//! #     ws.close(wstokio::CloseCode::NORMAL, "").await.unwrap();
+//! # });
+//! // Once for each connection, in a task of its own:
+//! let (tcp, _) = listener.accept().await?;
+//! let mut ws = wstokio::accept(tcp).await?;
+//! let (rx, tx) = ws.halves();
+//! while let Some(message) = rx.recv().await? {
+//!     tx.feed(message).await?; // leaves when nothing more has arrived
+//! }
+//! # client.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Options
+//!
+//! [`Connector`] and [`Acceptor`] take options: [limits and waits](Config), subprotocols, headers,
+//! [which pages may connect](opening::OriginPolicy). All have defaults that are safe on the open
+//! internet.
+//!
+//! # Features
+//!
+//! - `stream`: [`WebSocket`] and its halves are `Stream` and `Sink`.
+//! - `hyper`: accepts upgrades inside a hyper 1 server; see `hyper`.
+//!
+//! [tokio]: https://tokio.rs
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod connect;
+mod core;
+mod error;
+mod handshake;
+#[cfg(feature = "hyper")]
+pub mod hyper;
+mod pool;
+mod random;
+mod shared;
+mod socket;
+#[cfg(feature = "stream")]
+mod stream;
+mod wakers;
+
+pub use accept::{Acceptor, accept};
+pub use connect::{Connector, connect};
+pub use error::Error;
+pub use socket::{Receiver, Sender, WebSocket};
+pub use wsconn::{
+    Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
+    Side, Timeout, Violation, opening,
+};

@@ -1,0 +1,101 @@
+use alloc::string::String;
+
+use wshandshake::{HandshakeError, HeaderSlots, InvalidInput, Key, Response, Upgrade};
+
+use super::{ClientOptions, HandshakeFailure, Head, Progress};
+use crate::{Connection, MaskKeys, Time};
+
+/// A client's half of an opening handshake: write the [request](Self::request),
+/// [receive](Self::receive) until the head of the response is complete, then [finish](Self::finish).
+pub struct ClientOpening {
+    options: ClientOptions,
+    host: String,
+    target: String,
+    key: Key,
+    request: String,
+    head: Head,
+    deadline: Time,
+}
+
+/// What a client's opening handshake ended in.
+pub struct ClientOpened {
+    /// The connection.
+    pub connection: Connection,
+    /// The subprotocol that the server chose.
+    pub subprotocol: Option<String>,
+}
+
+impl ClientOpening {
+    /// Asks `host`, as in `example.org` or `[::1]:8080`, for `target`, as in `/chat?room=1`. The
+    /// `nonce` is to be random.
+    ///
+    /// Fails if the options have something that must not be sent.
+    pub fn new(
+        options: ClientOptions,
+        host: String,
+        target: String,
+        nonce: [u8; 16],
+        now: Time,
+    ) -> Result<Self, InvalidInput> {
+        let mut opening = Self {
+            head: Head::new(options.max_head),
+            deadline: now.after(options.handshake_timeout),
+            options,
+            host,
+            target,
+            key: Key::new(nonce),
+            request: String::new(),
+        };
+        let mut request = String::new();
+        opening.upgrade().write(&mut request)?;
+        opening.request = request;
+        Ok(opening)
+    }
+
+    /// The request, to be written first.
+    pub fn request(&self) -> &str {
+        &self.request
+    }
+
+    /// When the handshake has to be over. The transport gives the connection up then.
+    pub fn deadline(&self) -> Time {
+        self.deadline
+    }
+
+    /// Takes bytes that have arrived. Once it is complete, which it also is when it cannot become a
+    /// valid response any more, finish.
+    pub fn receive(&mut self, input: &[u8]) -> Progress {
+        self.head.receive(input)
+    }
+
+    /// Judges the response. Its frames are masked with keys from `mask_keys`.
+    pub fn finish(self, mask_keys: MaskKeys, now: Time) -> Result<ClientOpened, HandshakeFailure> {
+        let mut slots = HeaderSlots::new();
+        let response = Response::parse(self.head.bytes()?, &mut slots)?;
+        let accepted = response.verify(&self.upgrade()).map_err(|error| match error {
+            HandshakeError::UnexpectedStatus(status) => HandshakeFailure::Status {
+                status,
+                reason: String::from(response.reason()),
+                location: response
+                    .header("location")
+                    .map(|location| String::from_utf8_lossy(location).into_owned()),
+            },
+            error => HandshakeFailure::Peer(error),
+        })?;
+        let subprotocol = accepted.subprotocol().map(String::from);
+        let connection = Connection::client(self.options.config, mask_keys, now);
+        Ok(ClientOpened { connection, subprotocol })
+    }
+
+    fn upgrade(&self) -> Upgrade<'_, String> {
+        Upgrade {
+            host: &self.host,
+            target: &self.target,
+            key: self.key,
+            origin: self.options.origin.as_deref(),
+            subprotocols: &self.options.subprotocols,
+            extensions: None,
+            headers: &self.options.headers,
+        }
+    }
+}

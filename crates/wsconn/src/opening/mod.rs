@@ -1,0 +1,132 @@
+//! The opening handshake (RFC 6455 §4) without I/O, for both sides: bytes in, bytes out, and at the
+//! end a [`Connection`](crate::Connection).
+//!
+//! [`ServerOpening`] reads a request and answers it; [`ClientOpening`] makes a request and judges the
+//! response. Both take bytes cut anywhere, hold at most a head, and tell how many bytes they used:
+//! what follows belongs to the connection.
+//!
+//! A server that has its requests from an HTTP library judges them with [`negotiate`].
+
+mod client;
+mod options;
+mod server;
+
+pub use client::{ClientOpened, ClientOpening};
+pub use options::{Accept, ClientOptions, OriginPolicy, Refusal, ServerOptions};
+pub use server::{Answer, ServerOpened, ServerOpening, negotiate};
+pub use wshandshake::{HandshakeError, InvalidInput, Request};
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use wshandshake::{HeadScanner, Scan};
+
+/// Why an opening handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeFailure {
+    /// The peer's half of it breaks the rules or a limit.
+    Peer(HandshakeError),
+    /// The server, this side, refused the request.
+    Refused(Refusal),
+    /// The server, the other side, answered with something else than an upgrade.
+    Status {
+        /// The status code.
+        status: u16,
+        /// Its reason phrase; may be empty.
+        reason: String,
+        /// The `Location` header, if there is one. Redirects are not followed.
+        location: Option<String>,
+    },
+    /// What this side was asked to send cannot be sent.
+    Input(InvalidInput),
+    /// The byte stream ended before the handshake was over.
+    Eof,
+}
+
+impl fmt::Display for HandshakeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(error) => error.fmt(f),
+            Self::Refused(refusal) => {
+                write!(f, "the request was refused with {}: {}", refusal.status, refusal.reason)
+            }
+            Self::Status { status, reason, location } => {
+                write!(f, "the server answered {status}")?;
+                if !reason.is_empty() {
+                    write!(f, " {reason}")?;
+                }
+                match (status, location) {
+                    (300..=399, Some(location)) => {
+                        write!(f, ": it wants you to connect to {location:?}")
+                    }
+                    (401, _) => {
+                        f.write_str(": it wants to know who you are (an Authorization header)")
+                    }
+                    (407, _) => f.write_str(": a proxy wants to know who you are"),
+                    (200..=299, _) => {
+                        f.write_str(": there is an ordinary page at this address, and no WebSocket")
+                    }
+                    _ => f.write_str(" instead of opening a WebSocket"),
+                }
+            }
+            Self::Input(error) => error.fmt(f),
+            Self::Eof => f.write_str("the peer ended the connection during the opening handshake"),
+        }
+    }
+}
+
+impl core::error::Error for HandshakeFailure {}
+
+impl From<HandshakeError> for HandshakeFailure {
+    fn from(error: HandshakeError) -> Self {
+        Self::Peer(error)
+    }
+}
+
+impl From<InvalidInput> for HandshakeFailure {
+    fn from(error: InvalidInput) -> Self {
+        Self::Input(error)
+    }
+}
+
+/// How far an opening handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many bytes of the input are part of the handshake.
+    pub consumed: usize,
+    /// Whether that is all of it: what follows belongs to the connection.
+    pub complete: bool,
+}
+
+/// A head that is being received.
+struct Head {
+    scanner: HeadScanner,
+    bytes: Vec<u8>,
+    error: Option<HandshakeError>,
+}
+
+impl Head {
+    fn new(max: usize) -> Self {
+        Self { scanner: HeadScanner::new(max), bytes: Vec::new(), error: None }
+    }
+
+    fn receive(&mut self, input: &[u8]) -> Progress {
+        let (consumed, complete) = match self.scanner.scan(input) {
+            Ok(Scan::Complete(len)) => (len, true),
+            Ok(Scan::Partial) => (input.len(), false),
+            Err(error) => {
+                self.error = Some(error);
+                (input.len(), true)
+            }
+        };
+        if self.error.is_none() {
+            self.bytes.extend_from_slice(input.get(..consumed).unwrap_or_default());
+        }
+        Progress { consumed, complete }
+    }
+
+    fn bytes(&self) -> Result<&[u8], HandshakeError> {
+        self.error.map_or(Ok(&self.bytes), Err)
+    }
+}

@@ -1,0 +1,153 @@
+use alloc::{string::String, sync::Arc};
+use core::fmt::Write;
+
+use wshandshake::{HeaderSlots, Origin, Request, write_refusal};
+
+use super::{Accept, HandshakeFailure, Head, OriginPolicy, Progress, Refusal, ServerOptions};
+use crate::{Connection, Time};
+
+/// A server's half of an opening handshake: [receive](Self::receive) until the head is complete, then
+/// [respond](Self::respond). What it may take is bounded by [`ServerOptions::max_head`] and, if the
+/// transport keeps to [`deadline`](Self::deadline), in time.
+pub struct ServerOpening {
+    options: Arc<ServerOptions>,
+    head: Head,
+    deadline: Time,
+}
+
+/// A server's answer to an opening handshake.
+pub struct Answer {
+    /// The response, to be written whatever it says.
+    pub response: String,
+    /// The connection, or why there is none: then the byte stream is closed once the response has
+    /// been written. What was pipelined behind the request is not answered.
+    pub result: Result<ServerOpened, HandshakeFailure>,
+}
+
+/// What a server's opening handshake ended in.
+pub struct ServerOpened {
+    /// The connection.
+    pub connection: Connection,
+    /// The subprotocol agreed on.
+    pub subprotocol: Option<String>,
+}
+
+impl ServerOpening {
+    /// Waits for a request.
+    pub fn new(options: Arc<ServerOptions>, now: Time) -> Self {
+        Self {
+            head: Head::new(options.max_head),
+            deadline: now.after(options.handshake_timeout),
+            options,
+        }
+    }
+
+    /// When the handshake has to be over. The transport gives the connection up then.
+    pub fn deadline(&self) -> Time {
+        self.deadline
+    }
+
+    /// Takes bytes that have arrived. Once it is complete, which it also is when it cannot become a
+    /// valid request any more, respond.
+    pub fn receive(&mut self, input: &[u8]) -> Progress {
+        self.head.receive(input)
+    }
+
+    /// Answers the request: refuses it if it is wrong or comes from a page that may not connect, else
+    /// lets `decide` look at it, choose a subprotocol, add headers or refuse.
+    pub fn respond(
+        self,
+        decide: impl FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
+        now: Time,
+    ) -> Answer {
+        let mut response = String::new();
+        let result = match self.accept(&mut response, decide) {
+            Ok(subprotocol) => {
+                let connection = Connection::server(self.options.config.clone(), now);
+                Ok(ServerOpened { connection, subprotocol })
+            }
+            Err(failure) => Err(refuse(&mut response, failure)),
+        };
+        Answer { response, result }
+    }
+
+    fn accept(
+        &self,
+        response: &mut String,
+        decide: impl FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
+    ) -> Result<Option<String>, HandshakeFailure> {
+        let mut slots = HeaderSlots::new();
+        let request = Request::parse(self.head.bytes()?, &mut slots)?;
+        let accept = negotiate(&self.options, &request, decide)?;
+        request.write_accept(
+            response,
+            &wshandshake::Accept {
+                subprotocol: accept.subprotocol.as_deref(),
+                extensions: None,
+                headers: &accept.headers,
+            },
+        )?;
+        Ok(accept.subprotocol)
+    }
+}
+
+/// Judges a request by the options and by `decide`: what to accept it with, the subprotocol chosen.
+///
+/// For servers that have their requests from an HTTP library; [`ServerOpening`] does it itself.
+pub fn negotiate(
+    options: &ServerOptions,
+    request: &Request<'_, '_>,
+    decide: impl FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
+) -> Result<Accept, HandshakeFailure> {
+    if !options.origin.allows(request) {
+        let reason = "pages of this origin may not connect here";
+        return Err(HandshakeFailure::Refused(Refusal::new(403, reason)));
+    }
+    let mut accept = decide(request).map_err(HandshakeFailure::Refused)?;
+    if accept.subprotocol.is_none() {
+        let mut spoken = options.subprotocols.iter();
+        accept.subprotocol = spoken
+            .find(|spoken| request.subprotocols().any(|offered| offered == spoken.as_str()))
+            .cloned();
+    }
+    Ok(accept)
+}
+
+impl OriginPolicy {
+    fn allows(&self, request: &Request<'_, '_>) -> bool {
+        let origin = match request.header("origin") {
+            None => return true,
+            Some(value) => core::str::from_utf8(value).ok().and_then(Origin::parse),
+        };
+        match (self, origin) {
+            (Self::Any, _) => true,
+            (_, None) => false,
+            (Self::SameHost, Some(origin)) => origin.same_host(request.host()),
+            (Self::List(list), Some(origin)) => list
+                .iter()
+                .filter_map(|allowed| Origin::parse(allowed))
+                .any(|allowed| origin.same_origin(&allowed)),
+        }
+    }
+}
+
+/// Writes the response that refuses a request. If what the application wants to say cannot be sent,
+/// the peer is told no more than that.
+fn refuse(response: &mut String, failure: HandshakeFailure) -> HandshakeFailure {
+    response.clear();
+    let written = match &failure {
+        HandshakeFailure::Peer(error) => {
+            let mut body = String::new();
+            let _ = writeln!(body, "{error}");
+            write_refusal(response, error.status(), &body, error.header().as_slice())
+        }
+        HandshakeFailure::Refused(Refusal { status, reason, headers }) => {
+            write_refusal(response, *status, reason, headers)
+        }
+        _ => write_refusal::<&str>(response, 500, "the server made a mistake\n", &[]),
+    };
+    match written {
+        Ok(()) => failure,
+        Err(input) => refuse(response, input.into()),
+    }
+}

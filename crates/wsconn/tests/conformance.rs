@@ -1,0 +1,98 @@
+//! The conformance vectors over the bare connection, and the examples of RFC 6455 §5.7 as they are
+//! sent.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use wsconn::{Config, Connection, Delivery, Misuse, Role};
+use wstest::{
+    conformance::{Cuts, Send, check, examples, vectors},
+    drive::{Driver, connection, pieces},
+    reference::{self, End},
+};
+
+#[test]
+fn every_vector_holds_whatever_the_cut() {
+    check(&Driver::PLAIN, Cuts::All);
+}
+
+#[test]
+fn every_vector_holds_whatever_the_way_of_driving() {
+    for driver in Driver::ALL {
+        check(&driver, Cuts::Few);
+    }
+}
+
+#[test]
+fn split_invariance_of_every_vector() {
+    for vector in vectors() {
+        let config = Arc::new(vector.config);
+        let whole = Driver::PLAIN.run_new(vector.role, &config, &[&vector.input], true);
+        let cuts = if vector.input.len() <= 4096 { vector.input.len() } else { 20 };
+        for cut in 0..=cuts {
+            let pieces = pieces(&vector.input, &[cut]);
+            let trace = Driver::PLAIN.run_new(vector.role, &config, &pieces, true);
+            assert_eq!(trace, whole, "{} cut at {cut}", vector.name);
+        }
+        for driver in Driver::ALL {
+            let bytes: Vec<&[u8]> = vector.input.chunks(1).collect();
+            let mut trace = driver.run_new(vector.role, &config, &bytes, true);
+            if driver.delivery == Delivery::Chunks {
+                trace.unfinished = None;
+            }
+            assert_eq!(trace, whole, "{} byte by byte with {driver:?}", vector.name);
+        }
+    }
+}
+
+#[test]
+fn every_vector_expects_what_the_reference_model_does() {
+    for vector in vectors() {
+        let model = reference::receive(vector.role, &(&vector.config).into(), &vector.input);
+        let expect = &vector.expect;
+        assert_eq!(model.messages(), expect.messages, "{}", vector.name);
+        assert_eq!(model.pongs(), expect.pongs, "{}", vector.name);
+        let code = match model.end {
+            End::Open => 1006,
+            End::Closed { code, .. } => code.unwrap_or(1005),
+            End::Failed(code) => code,
+        };
+        assert_eq!(code, expect.code, "{}", vector.name);
+    }
+}
+
+#[test]
+fn the_examples_of_the_standard_are_sent_byte_for_byte() {
+    let send = |connection: &mut Connection, what: &Send| -> Result<(), Misuse> {
+        match what {
+            Send::Text(text) => connection.send(*text),
+            Send::Binary(bytes) => connection.send(bytes),
+            Send::Ping(payload) => connection.ping(payload),
+            Send::Fragments(parts) => {
+                let (last, first) = parts.split_last().unwrap();
+                for part in first {
+                    connection.send_fragment(*part, false)?;
+                }
+                connection.send_fragment(*last, true)
+            }
+        }
+    };
+    let config = Arc::new(Config::default());
+    for example in examples() {
+        let mut server = connection(Role::Server, &config);
+        send(&mut server, &example.send).unwrap();
+        assert!(server.outgoing() == example.from_server, "{}", example.name);
+        let mut client = connection(Role::Client, &config);
+        send(&mut client, &example.send).unwrap();
+        if let Some(bytes) = example.from_client {
+            assert_eq!(client.outgoing(), bytes, "{}", example.name);
+        }
+    }
+}
+
+#[test]
+fn the_masked_pong_of_the_standard_is_what_a_client_answers() {
+    let mut client = connection(Role::Client, &Config::default().into());
+    let trace = Driver::PLAIN.run(&mut client, &[b"\x89\x05Hello"], false);
+    assert_eq!(trace.written, b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+}

@@ -1,0 +1,59 @@
+use std::{fmt, io};
+
+use wsconn::{Misuse, Timeout, opening::HandshakeFailure};
+
+/// What went wrong. A connection that closes is not an error: see
+/// [`WebSocket::close_info`](crate::WebSocket::close_info).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The byte stream failed: the connection was reset, or could not be made.
+    Io(io::Error),
+    /// The opening handshake failed.
+    Handshake(HandshakeFailure),
+    /// A wait was too long, and the connection is lost.
+    Timeout(Timeout),
+    /// The URL cannot be connected to; the text says why.
+    Url(String),
+    /// The connection is closed or closing, by either side: nothing more can be sent.
+    Closed,
+    /// The call cannot be done as asked. The connection is as it was.
+    Misuse(Misuse),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Handshake(error) => error.fmt(f),
+            Self::Timeout(timeout) => timeout.fmt(f),
+            Self::Url(problem) => f.write_str(problem),
+            Self::Closed => Misuse::Closed.fmt(f),
+            Self::Misuse(misuse) => misuse.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Misuse> for Error {
+    fn from(misuse: Misuse) -> Self {
+        match misuse {
+            Misuse::Closed => Self::Closed,
+            misuse => Self::Misuse(misuse),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Moving the bytes of an opening handshake.
+
+use std::io;
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, timeout, timeout_at},
+};
+use wsconn::{
+    Timeout,
+    opening::{HandshakeFailure, Progress},
+};
+
+use crate::{Error, core::Inbox, pool::ReadBuffer};
+
+/// Feeds what arrives to `receive` until it has a complete head, and gives what was read behind it.
+pub(crate) async fn read_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    mut receive: impl FnMut(&[u8]) -> Progress,
+) -> Result<Inbox, Error> {
+    let mut buffer = ReadBuffer::take();
+    loop {
+        let len = match stream.read(buffer.as_mut()).await {
+            Ok(0) => return Err(Error::Handshake(HandshakeFailure::Eof)),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::Io(error)),
+        };
+        let progress = receive(buffer.as_ref().get(..len).unwrap_or_default());
+        if progress.complete {
+            return Ok(Inbox::new(buffer, progress.consumed, len));
+        }
+    }
+}
+
+/// Writes all of a request or a response.
+pub(crate) async fn write<S: AsyncWrite + Unpin>(stream: &mut S, head: &str) -> Result<(), Error> {
+    stream.write_all(head.as_bytes()).await?;
+    stream.flush().await?;
+    Ok(())
+}
+
+/// Runs the handshake up to its deadline.
+pub(crate) async fn until<T>(
+    deadline: Option<Instant>,
+    handshake: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(deadline) = deadline else { return handshake.await };
+    timeout_at(deadline, handshake).await.unwrap_or(Err(Error::Timeout(Timeout::Handshake)))
+}
+
+/// Ends the byte stream after a refusal, so that the peer gets to read it: to close at once, with
+/// bytes unread, would make TCP reset the connection and drop the response.
+pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    wait: std::time::Duration,
+) {
+    let _ = timeout(wait, async {
+        stream.shutdown().await?;
+        let mut buffer = ReadBuffer::take();
+        while stream.read(buffer.as_mut()).await? > 0 {}
+        io::Result::Ok(())
+    })
+    .await;
+}

@@ -1,0 +1,388 @@
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::Instant,
+};
+use wsconn::{
+    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message, Time,
+};
+
+use crate::{
+    Error,
+    core::{Core, Inbox},
+    pool::ReadBuffer,
+    random,
+    shared::Shared,
+    wakers::Waiter,
+};
+
+/// A WebSocket connection over a byte stream.
+///
+/// Made by [`connect`](crate::connect) and [`accept`](crate::accept), or from a stream that has been
+/// upgraded by other means with [`from_server_stream`](Self::from_server_stream) and
+/// [`from_client_stream`](Self::from_client_stream).
+///
+/// # Who moves the bytes
+///
+/// There is no task behind it. Pings are answered, keepalive pings sent, deadlines kept and queued
+/// messages written while some call on it is awaited, so keep one going: normally
+/// [`recv`](Self::recv), in a loop.
+///
+/// # Cancel safety
+///
+/// Every method may be dropped at any await point: no message received is lost or delivered twice,
+/// and what is on the wire stays whole. Each method says what becomes of the message it was sending.
+///
+/// # The end
+///
+/// [`recv`](Self::recv) gives `None` once the connection has ended, and
+/// [`close_info`](Self::close_info) tells how. Dropping the socket ends the byte stream without a
+/// closing handshake, which the peer sees as code 1006; call [`close`](Self::close) first.
+pub struct WebSocket<S = TcpStream> {
+    receiver: Receiver<S>,
+    sender: Sender<S>,
+}
+
+/// The receiving half of a [`WebSocket`]; see [`WebSocket::split`].
+pub struct Receiver<S = TcpStream> {
+    shared: Arc<Shared<S>>,
+    inbox: Inbox,
+}
+
+/// The sending half of a [`WebSocket`]; see [`WebSocket::split`].
+pub struct Sender<S = TcpStream> {
+    shared: Arc<Shared<S>>,
+}
+
+impl<S> WebSocket<S> {
+    /// The server's side over a stream whose opening handshake is over. `read` is what was read
+    /// behind the request.
+    pub fn from_server_stream(stream: S, read: Vec<u8>, config: Arc<Config>) -> Self {
+        let origin = Instant::now();
+        let connection = Connection::server(config, Time::ZERO);
+        Self::new(Core::new(stream, connection, origin), whole(read), None)
+    }
+
+    /// The client's side over a stream whose opening handshake is over. `read` is what was read
+    /// behind the response.
+    pub fn from_client_stream(stream: S, read: Vec<u8>, config: Arc<Config>) -> Self {
+        let origin = Instant::now();
+        let connection = Connection::client(config, random::masking_key, Time::ZERO);
+        Self::new(Core::new(stream, connection, origin), whole(read), None)
+    }
+
+    pub(crate) fn new(core: Core<S>, inbox: Inbox, subprotocol: Option<Box<str>>) -> Self {
+        let shared = Arc::new(Shared::new(core, subprotocol));
+        Self { receiver: Receiver { shared: shared.clone(), inbox }, sender: Sender { shared } }
+    }
+
+    /// How the connection ended: who closed it, with which code and reason, and whether it was clean.
+    /// `None` while that is not known.
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.sender.close_info()
+    }
+
+    /// The subprotocol that was agreed in the opening handshake.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.sender.shared.subprotocol()
+    }
+
+    /// Two halves for two tasks. Pongs, keepalive and the closing handshake go on whichever of them
+    /// waits. Either may be dropped: without its receiver a connection still answers pings while the
+    /// sender waits, and what else comes is discarded.
+    pub fn split(self) -> (Receiver<S>, Sender<S>) {
+        (self.receiver, self.sender)
+    }
+
+    /// The two halves, borrowed: to send while a received message is still at hand.
+    ///
+    /// ```
+    /// # async fn echo(mut ws: wstokio::WebSocket) -> Result<(), wstokio::Error> {
+    /// let (rx, tx) = ws.halves();
+    /// while let Some(message) = rx.recv().await? {
+    ///     tx.feed(message).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn halves(&mut self) -> (&mut Receiver<S>, &mut Sender<S>) {
+        (&mut self.receiver, &mut self.sender)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// The next message; see [`Receiver::recv`].
+    pub async fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
+        self.receiver.recv().await
+    }
+
+    /// The next message, ping or pong; see [`Receiver::recv_event`].
+    pub async fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.recv_event().await
+    }
+
+    /// The next part of a message; see [`Receiver::recv_chunk`].
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
+        self.receiver.recv_chunk().await
+    }
+
+    /// Sends a message; see [`Sender::send`].
+    pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.send(message).await
+    }
+
+    /// Queues a message; see [`Sender::feed`].
+    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.feed(message).await
+    }
+
+    /// Queues a part of a message; see [`Sender::feed_fragment`].
+    pub async fn feed_fragment<'m>(
+        &mut self,
+        part: impl Into<Message<'m>>,
+        fin: bool,
+    ) -> Result<(), Error> {
+        self.sender.feed_fragment(part, fin).await
+    }
+
+    /// Writes what is queued; see [`Sender::flush`].
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.sender.flush().await
+    }
+
+    /// Sends a ping; see [`Sender::ping`].
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.sender.ping(payload).await
+    }
+
+    /// Closes the connection: sends what is queued and a close frame, waits for the peer's, and ends
+    /// the byte stream. What the peer still sends before its close frame is discarded.
+    ///
+    /// [`CloseCode::NO_STATUS`] sends a close frame without a body; the reason may have 123 bytes. If
+    /// closing has begun already, by either side, it is only waited for. It takes at most
+    /// [`Config::close_timeout`] and [`Config::fin_timeout`] together.
+    ///
+    /// *Cancel safety*: once polled, the close frame is queued; any later call goes on.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.sender.begin_close(code, reason)?;
+        poll_fn(|cx| self.poll_ended(cx)).await
+    }
+
+    /// Discards what comes until the connection has ended.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            // A message that was begun in chunks is finished in chunks.
+            let delivery = self.receiver.shared.now(|core| core.delivery());
+            if ready!(self.receiver.poll_location(cx, delivery, false))?.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S> Receiver<S> {
+    /// As [`WebSocket::close_info`].
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.shared.close_info()
+    }
+
+    /// The socket again, if the halves are of one.
+    ///
+    /// # Errors
+    ///
+    /// Both halves, as they were, if they are not.
+    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, (Self, Sender<S>)> {
+        if Arc::ptr_eq(&self.shared, &sender.shared) {
+            Ok(WebSocket { receiver: self, sender })
+        } else {
+            Err((self, sender))
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
+    /// The next message, borrowed until the next call: `None` once the connection has ended, as
+    /// [`close_info`](Self::close_info) then tells. That the peer closed, or broke the protocol, is no
+    /// error.
+    ///
+    /// Before it waits, it writes what is queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::Timeout`] once, if they ended the connection, on whichever half is
+    /// called first; [`Error::Misuse`] in the middle of a message that [`recv_chunk`](Self::recv_chunk)
+    /// has begun.
+    ///
+    /// *Cancel safety*: no message is lost.
+    pub async fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
+        let location = poll_fn(|cx| self.poll_location(cx, Delivery::Messages, false)).await?;
+        Ok(location.and_then(|location| match self.inbox.event(&location) {
+            Event::Message(message) => Some(message),
+            _ => None,
+        }))
+    }
+
+    /// As [`recv`](Self::recv), but shows pings and pongs too. Pings have been answered already.
+    pub async fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        let location = poll_fn(|cx| self.poll_location(cx, Delivery::Messages, true)).await?;
+        Ok(location.map(|location| self.inbox.event(&location)))
+    }
+
+    /// The next part of a message, as soon as it arrives: for messages too large to hold. `None` once
+    /// the connection has ended.
+    ///
+    /// A message begun in chunks must be finished in chunks. The limits hold all the same: raise
+    /// [`Config::max_message_size`] and [`Config::max_frame_size`] for messages larger than them.
+    ///
+    /// *Cancel safety* and errors: as [`recv`](Self::recv).
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
+        let location = poll_fn(|cx| self.poll_location(cx, Delivery::Chunks, false)).await?;
+        Ok(location.and_then(|location| match self.inbox.event(&location) {
+            Event::Chunk(chunk) => Some(chunk),
+            _ => None,
+        }))
+    }
+
+    pub(crate) fn poll_location(
+        &mut self,
+        cx: &mut Context<'_>,
+        delivery: Delivery,
+        controls: bool,
+    ) -> Poll<Result<Option<Location>, Error>> {
+        let Self { shared, inbox } = self;
+        loop {
+            let buffered = shared.now(|core| core.buffered_event(inbox, delivery))?;
+            let location = match buffered {
+                Some(location) => location,
+                None => {
+                    let waited = shared.poll(Waiter::Receiver, cx, |core, cx| {
+                        core.poll_event(cx, inbox, delivery)
+                    });
+                    match ready!(waited)? {
+                        Some(location) => location,
+                        None => return Poll::Ready(Ok(None)),
+                    }
+                }
+            };
+            if controls || !location.is_control() {
+                return Poll::Ready(Ok(Some(location)));
+            }
+        }
+    }
+
+    #[cfg(feature = "stream")]
+    pub(crate) fn inbox_mut(&mut self) -> &mut Inbox {
+        &mut self.inbox
+    }
+}
+
+impl<S> Drop for Receiver<S> {
+    fn drop(&mut self) {
+        self.shared.receiver_gone();
+    }
+}
+
+impl<S> Sender<S> {
+    /// As [`WebSocket::close_info`].
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.shared.close_info()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
+    /// Sends a message: text from a string, binary from bytes. Returns when it, and all that was
+    /// queued before, has been written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] once closing has begun, by either side; [`Error::Io`] and
+    /// [`Error::Timeout`] as for [`Receiver::recv`]; [`Error::Misuse`] while a message is being sent
+    /// in fragments.
+    ///
+    /// *Cancel safety*: if dropped while [`Config::max_outgoing`] bytes are queued before it, the
+    /// message has not been accepted and is not sent. After that the connection owns it: it goes out
+    /// whole with what is written next.
+    pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Queues a message. It leaves with the next [`flush`](Self::flush), or [`send`](Self::send), or
+    /// [`recv`](Receiver::recv) that has to wait, or when 64 KiB are queued: so the answers to many
+    /// messages that arrived together leave together.
+    ///
+    /// It waits only while [`Config::max_outgoing`] bytes are queued. Errors as for
+    /// [`send`](Self::send).
+    ///
+    /// *Cancel safety*: if dropped while it waits, the message has not been accepted and is not sent.
+    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        if self.shared.now(|core| core.try_queue(message)) {
+            return Ok(());
+        }
+        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_queue(cx, message))).await
+    }
+
+    /// Queues a part of a message as a fragment (RFC 6455 §5.4), the last one if `fin`: for messages
+    /// too large to hold, or not known in full yet. All parts are of one kind.
+    ///
+    /// Waits, fails and is cancelled as [`feed`](Self::feed).
+    pub async fn feed_fragment<'m>(
+        &mut self,
+        part: impl Into<Message<'m>>,
+        fin: bool,
+    ) -> Result<(), Error> {
+        let part = part.into();
+        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_queue_fragment(cx, part, fin))).await
+    }
+
+    /// Writes all that is queued, and waits until the stream has taken it.
+    ///
+    /// *Cancel safety*: what is left is written by the next call that writes.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_flush(cx))).await
+    }
+
+    /// Sends a ping of at most 125 bytes. The peer's pong is seen by [`Receiver::recv_event`].
+    ///
+    /// *Cancel safety*: as [`send`](Self::send).
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_ping(cx, payload))).await?;
+        self.flush().await
+    }
+
+    /// Closes the connection, as [`WebSocket::close`]. The receiving half has to be kept receiving, or
+    /// dropped, for the peer's close frame to be seen before [`Config::close_timeout`].
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.begin_close(code, reason)?;
+        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_closed(cx))).await
+    }
+
+    pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.shared.now(|core| core.begin_close(code, reason))
+    }
+
+    #[cfg(feature = "stream")]
+    pub(crate) fn start(&self, message: wsconn::OwnedMessage) -> Result<(), Error> {
+        self.shared.now(|core| core.start_queue(message.as_message()))
+    }
+
+    pub(crate) fn poll_step<T>(
+        &self,
+        cx: &mut Context<'_>,
+        step: impl FnOnce(&mut Core<S>, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.shared.poll(Waiter::Sender, cx, step)
+    }
+}
+
+fn whole(read: Vec<u8>) -> Inbox {
+    let end = read.len();
+    Inbox::new(ReadBuffer::from(read), 0, end)
+}
