@@ -1,0 +1,74 @@
+//! Every developer command. `cargo xtask help` lists them.
+
+#![forbid(unsafe_code)]
+
+mod autobahn;
+mod browser;
+mod lint;
+mod nostd;
+mod process;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// What went wrong and what to do about it, in a sentence.
+type Result<T = ()> = std::result::Result<T, String>;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Every developer command of this workspace"
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Format, clippy, every test and feature set, docs, lint and nostd: all that needs only Rust
+    Test,
+    /// Check the facts that would drift if they were kept by hand
+    Lint,
+    /// Build and run a program that links the no_std crates without std
+    Nostd,
+    /// Run the Autobahn test suite against our server and our client
+    Autobahn(autobahn::Options),
+    /// Drive the chat of `ws serve` with a headless Chromium
+    Browser,
+    /// Everything that continuous integration runs: test, autobahn, browser
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = Workspace::load().and_then(|workspace| run(&args.command, &workspace));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command, workspace: &Workspace) -> Result {
+    match command {
+        Command::Test => test::run(workspace),
+        Command::Lint => lint::run(workspace),
+        Command::Nostd => nostd::run(workspace),
+        Command::Autobahn(options) => autobahn::run(workspace, options),
+        Command::Browser => browser::run(workspace),
+        Command::Ci => {
+            test::run(workspace)?;
+            autobahn::run(workspace, &autobahn::Options::default())?;
+            browser::run(workspace)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What must pass before anything is committed, with nothing but Rust.
+
+use std::time::Instant;
+
+use crate::process::run as run_command;
+use crate::workspace::{Package, Workspace};
+use crate::{Result, lint, nostd};
+
+pub(crate) fn run(workspace: &Workspace) -> Result {
+    let started = Instant::now();
+    let cargo = |args: &[&str]| run_command(workspace.cargo().args(args));
+
+    step("format", || cargo(&["fmt", "--all", "--check"]))?;
+    step("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step("tests", || cargo(&["test", "--workspace"]))?;
+    step("tests with all features", || cargo(&["test", "--workspace", "--all-features"]))?;
+    step("docs", || {
+        run_command(workspace.cargo().env("RUSTDOCFLAGS", "-D warnings").args([
+            "doc",
+            "--no-deps",
+            "--all-features",
+        ]))
+    })?;
+    for package in workspace.published() {
+        for features in feature_sets(package) {
+            let name = format!(
+                "{} with {}",
+                package.name,
+                if features.is_empty() { "no features" } else { &features }
+            );
+            let features = format!("--features={features}");
+            let choice = ["clippy", "--package", &package.name, "--no-default-features", &features];
+            step(&name, || cargo(&[&choice[..], &["--", "-D", "warnings"]].concat()))?;
+        }
+    }
+    step("lint", || lint::run(workspace))?;
+    step("nostd", || nostd::run(workspace))?;
+
+    println!("\nEverything passed in {:.0} s.", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result) -> Result {
+    println!("\n== {name}");
+    let started = Instant::now();
+    work().map_err(|error| format!("{name}: {error}"))?;
+    println!("== {name}: passed in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// None, each alone, and all together; nothing for a crate without features, since clippy saw it already.
+fn feature_sets(package: &Package) -> Vec<String> {
+    let mut sets = match package.features.len() {
+        0 => Vec::new(),
+        _ => vec![String::new()],
+    };
+    sets.extend(package.features.iter().cloned());
+    if package.features.len() > 1 {
+        sets.push(package.features.join(","));
+    }
+    sets
+}
