@@ -1,2 +1,61 @@
-//! ws
-fn main() {}
+//! The `ws` command: a chat server, an echo server and a line client over `wstokio`.
+
+#![forbid(unsafe_code)]
+
+mod connect;
+mod echo;
+mod serve;
+mod size;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// WebSocket tools: a chat to open in a browser, an echo server, a line client.
+#[derive(Parser)]
+#[command(name = "ws", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a chat to open in a browser
+    Serve(serve::Arguments),
+    /// Serve the messages of each connection back to it
+    Echo(echo::Arguments),
+    /// Connect to a server: lines of input go out as messages, messages come out as lines
+    Connect(connect::Arguments),
+}
+
+/// What moves the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    /// Async, over tokio
+    Tokio,
+}
+
+fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Echo(arguments) => echo::run(&arguments),
+        Command::Connect(arguments) => connect::run(arguments),
+    };
+    ended.unwrap_or_else(|problem| {
+        eprintln!("ws: {problem}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Why an address cannot be listened on, and what to do.
+fn cannot_listen(addr: std::net::SocketAddr, error: &std::io::Error) -> String {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    let hint = match error.kind() {
+        AddrInUse => "something listens there already; choose another with --addr",
+        AddrNotAvailable => "this machine has no such address; choose another with --addr",
+        PermissionDenied => "you may not use this port; choose one above 1023 with --addr",
+        _ => return format!("cannot listen on {addr}: {error}"),
+    };
+    format!("cannot listen on {addr}: {hint}")
+}

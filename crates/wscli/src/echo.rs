@@ -1,0 +1,112 @@
+//! `ws echo`: the bare server that conformance and load tools talk to.
+
+use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, thread, time::Duration};
+
+use clap::Args;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime::{Builder, Runtime},
+};
+use wstokio::{
+    Acceptor, Config, Error,
+    opening::{OriginPolicy, ServerOptions},
+};
+
+use crate::{Transport, cannot_listen, size};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// What moves the bytes
+    #[arg(long, value_enum, default_value_t = Transport::Tokio)]
+    transport: Transport,
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9001")]
+    addr: SocketAddr,
+    /// How many threads serve, each with connections of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// The longest message to take, as in 64MiB
+    #[arg(long, value_parser = size::parse, default_value = "16MiB")]
+    max_message: u64,
+    /// The longest frame to take [default: as the longest message]
+    #[arg(long, value_parser = size::parse)]
+    max_frame: Option<u64>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    let Transport::Tokio = arguments.transport;
+    let mut config = Config::default();
+    config.max_message_size = arguments.max_message;
+    config.max_frame_size = arguments.max_frame.unwrap_or(arguments.max_message);
+    let mut options = ServerOptions::default();
+    options.config = Arc::new(config);
+    options.origin = OriginPolicy::Any;
+    let acceptor = Acceptor::new(options);
+
+    let mut addr = arguments.addr;
+    let mut threads = Vec::new();
+    for _ in 0..arguments.threads {
+        // One loop per thread, each with a listener of its own that the kernel shares out to.
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+        let shared = arguments.threads > 1;
+        let listener =
+            listen(&runtime, addr, shared).map_err(|error| cannot_listen(addr, &error))?;
+        addr = listener.local_addr().map_err(|error| error.to_string())?;
+        threads.push((runtime, listener));
+    }
+    println!("listening on ws://{addr}");
+    let threads: Vec<_> = threads
+        .into_iter()
+        .map(|(runtime, listener)| {
+            let acceptor = acceptor.clone();
+            thread::spawn(move || runtime.block_on(serve(listener, acceptor)))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| "a serving thread has failed".to_owned())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listen(runtime: &Runtime, addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let _entered = runtime.enter();
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    #[cfg(unix)]
+    socket.set_reuseport(shared)?;
+    #[cfg(not(unix))]
+    let _ = shared;
+    socket.bind(addr)?;
+    socket.listen(1024)
+}
+
+async fn serve(listener: TcpListener, acceptor: Acceptor) {
+    loop {
+        match listener.accept().await {
+            Ok((tcp, _)) => {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    // How a connection ends is its client's business.
+                    let _ = echo(tcp, acceptor).await;
+                });
+            }
+            // Out of descriptors, most likely: some will be free again.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn echo(tcp: TcpStream, acceptor: Acceptor) -> Result<(), Error> {
+    tcp.set_nodelay(true)?;
+    let mut ws = acceptor.accept(tcp).await?;
+    let (rx, tx) = ws.halves();
+    while let Some(message) = rx.recv().await? {
+        match tx.feed(message).await {
+            // Closing has begun: `recv` sees it through.
+            Ok(()) | Err(Error::Closed) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! `ws serve`: a chat to open in a browser. HTTP is hyper's, the WebSockets are ours.
+
+mod member;
+mod page;
+mod protocol;
+mod rooms;
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Args;
+use http::{Method, Request, Response, StatusCode};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use wstokio::{
+    Acceptor, Config,
+    opening::{Accept, Refusal, ServerOptions},
+};
+
+use self::{protocol::SUBPROTOCOL, rooms::Rooms};
+use crate::cannot_listen;
+
+/// The longest message a browser may send, in bytes: the longest text as JSON, and room to spare.
+const MAX_MESSAGE: u64 = 64 << 10;
+
+/// What waits for a slow reader, in bytes, before messages wait in its mailbox.
+const MAX_OUTGOING: usize = 256 << 10;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+}
+
+/// What all connections share.
+#[derive(Clone)]
+struct Server {
+    rooms: Arc<Rooms>,
+    acceptor: Acceptor,
+    /// Turns true when the server stops.
+    stopping: watch::Receiver<bool>,
+    /// Dropped with the last connection.
+    alive: mpsc::Sender<()>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(serve(arguments.addr))
+}
+
+async fn serve(addr: SocketAddr) -> Result<ExitCode, String> {
+    let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(addr, &error))?;
+    let addr = listener.local_addr().map_err(|error| error.to_string())?;
+    let mut interrupted = Interrupt::new().map_err(|error| format!("cannot start: {error}"))?;
+    println!("open http://{addr}/ in a browser; Ctrl-C stops");
+
+    let (stop, stopping) = watch::channel(false);
+    let (alive, mut all_gone) = mpsc::channel(1);
+    let server = Server { rooms: Arc::default(), acceptor: acceptor(), stopping, alive };
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, _)) => drop(tokio::spawn(http(tcp, server.clone()))),
+                // Out of descriptors, most likely: some will be free again.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+            () = interrupted.wait() => break,
+        }
+    }
+    // No new connections, 1001 to all, and a little time for their closing handshakes.
+    drop(listener);
+    drop(server.alive);
+    let _ = stop.send(true);
+    let patience = Config::default().close_timeout + Config::default().fin_timeout;
+    let _ = timeout(patience, all_gone.recv()).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn acceptor() -> Acceptor {
+    let mut config = Config::default();
+    config.max_message_size = MAX_MESSAGE;
+    config.max_frame_size = MAX_MESSAGE;
+    config.max_outgoing = MAX_OUTGOING;
+    let mut options = ServerOptions::default();
+    options.config = Arc::new(config);
+    options.subprotocols = vec![SUBPROTOCOL.to_owned()];
+    Acceptor::new(options)
+}
+
+/// Serves one connection: pages, and perhaps an upgrade.
+async fn http(tcp: TcpStream, server: Server) {
+    let _ = tcp.set_nodelay(true);
+    let mut stopping = server.stopping.clone();
+    let service = service_fn(move |request| {
+        let response = answer(request, &server);
+        async { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+    let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
+    tokio::select! {
+        // How a connection ends is its client's business.
+        _ = connection => {}
+        () = stopped(&mut stopping) => {}
+    }
+}
+
+fn answer(mut request: Request<Incoming>, server: &Server) -> Response<String> {
+    let path = request.uri().path().to_owned();
+    if let Some(room) = path.strip_prefix("/ws/") {
+        return upgrade(&mut request, room, server);
+    }
+    let is_page = path == "/" || path.strip_prefix("/r/").is_some_and(protocol::is_room);
+    match (is_page, request.method()) {
+        (true, &Method::GET | &Method::HEAD) => page::response(),
+        (true, _) => text(StatusCode::METHOD_NOT_ALLOWED, "this page is read with GET\n"),
+        (false, _) => text(StatusCode::NOT_FOUND, "nothing is here: the chat is at /\n"),
+    }
+}
+
+fn upgrade(request: &mut Request<Incoming>, room: &str, server: &Server) -> Response<String> {
+    let upgraded = server.acceptor.upgrade(request, |_| match protocol::is_room(room) {
+        true => Ok(Accept::default()),
+        false => Err(Refusal::new(404, "a room's name is 1 to 64 of A-Z, a-z, 0-9, - and _\n")),
+    });
+    match upgraded {
+        Ok((response, socket)) => {
+            let nick = protocol::nick_in(request.uri().query().unwrap_or_default());
+            let (server, room) = (server.clone(), room.to_owned());
+            tokio::spawn(async move {
+                if let Ok(ws) = socket.await {
+                    member::run(ws, &server.rooms, &room, nick, server.stopping.clone()).await;
+                }
+                drop(server.alive);
+            });
+            response
+        }
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// Waits until the server stops.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+fn text(status: StatusCode, body: &str) -> Response<String> {
+    let mut response = Response::new(body.to_owned());
+    *response.status_mut() = status;
+    let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
+}
+
+/// Ctrl-C, or the signal by which service managers stop a program.
+struct Interrupt {
+    #[cfg(unix)]
+    signals: [tokio::signal::unix::Signal; 2],
+}
+
+#[cfg(unix)]
+impl Interrupt {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { signals: [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?] })
+    }
+
+    async fn wait(&mut self) {
+        let [interrupt, terminate] = &mut self.signals;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Interrupt {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    async fn wait(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
