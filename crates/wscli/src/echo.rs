@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// The longest frame to take [default: as the longest message]
     #[arg(long, value_parser = size::parse)]
     max_frame: Option<u64>,
+    /// The most fragments to take in one message
+    #[arg(long, default_value_t = Config::default().max_fragments)]
+    max_fragments: u32,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
@@ -38,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let mut config = Config::default();
     config.max_message_size = arguments.max_message;
     config.max_frame_size = arguments.max_frame.unwrap_or(arguments.max_message);
+    config.max_fragments = arguments.max_fragments;
     let mut options = ServerOptions::default();
     options.config = Arc::new(config);
     options.origin = OriginPolicy::Any;

@@ -351,10 +351,11 @@ impl Input {
         let Some((kind, last)) = self.check(frame, piece)? else {
             return Ok(Step { took, event: None });
         };
-        self.chunked |= delivery == Delivery::Chunks;
-        let event = if self.chunked {
+        let event = if self.chunked || delivery == Delivery::Chunks {
             let event = Location { what: What::Chunk { kind, last }, place };
-            (last || took > 0).then_some(event)
+            let event = (last || took > 0).then_some(event);
+            self.chunked |= event.is_some();
+            event
         } else if last && self.filled == 0 {
             Some(Location { what: What::Message(kind), place })
         } else {

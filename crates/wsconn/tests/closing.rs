@@ -1,5 +1,5 @@
 //! The closing handshake (RFC 6455 §7), and what the transport is told to do.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,10 +1,10 @@
 //! The conformance vectors over the bare connection, and the examples of RFC 6455 §5.7 as they are
 //! sent.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
 
 use std::sync::Arc;
 
-use wsconn::{Config, Connection, Delivery, Misuse, Role};
+use wsconn::{CloseCause, Config, Connection, Delivery, Misuse, Role};
 use wstest::{
     conformance::{Cuts, Send, check, examples, vectors},
     drive::{Driver, connection, pieces},
@@ -95,4 +95,27 @@ fn the_masked_pong_of_the_standard_is_what_a_client_answers() {
     let mut client = connection(Role::Client, &Config::default().into());
     let trace = Driver::PLAIN.run(&mut client, &[b"\x89\x05Hello"], false);
     assert_eq!(trace.written, b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+}
+
+#[test]
+fn the_stream_may_end_at_any_byte_of_any_vector_and_there_is_one_verdict() {
+    for vector in vectors() {
+        let limits = (&vector.config).into();
+        let config = Arc::new(vector.config);
+        for len in 0..=vector.input.len().min(600) {
+            let input = &vector.input[..len];
+            let model = reference::receive(vector.role, &limits, input);
+            let what = || format!("{} up to byte {len}", vector.name);
+            // Fail fast: what the model can tell from so many bytes is told by then.
+            let open = Driver::PLAIN.run_new(vector.role, &config, &[input], false);
+            open.assert_is(&model, vector.role, what);
+            let ended = Driver::PLAIN.run_new(vector.role, &config, &[input], true);
+            assert_eq!((&ended.events, &ended.written), (&open.events, &open.written));
+            let info = ended.close.unwrap();
+            match open.close {
+                Some(before) => assert_eq!(info, before, "{}", what()),
+                None => assert_eq!((info.cause, info.code.get()), (CloseCause::Eof, 1006)),
+            }
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! Random sequences of good and broken frames, cut anywhere, against the reference model.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
 
 use std::sync::Arc;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use wsconn::{Config, Delivery, OwnedMessage, Role};
 use wstest::{
-    drive::{Driver, KEY, Trace, pieces},
+    drive::{Driver, KEY, Trace, connection, pieces},
     reference::{self, Event, Frame, LengthForm, Limits},
 };
 
@@ -121,7 +122,7 @@ fn cut_at<'a>(input: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     pieces(input, &cuts)
 }
 
-/// What chunks came to is the same but for the start of a message that never ended.
+/// Panics unless it came to what the model says.
 fn check(trace: &Trace, role: Role, limits: &Limits, input: &[u8]) {
     let model = reference::receive(role, limits, input);
     trace.assert_is(&model, role, || format!("{input:02x?} to a {role:?}"));
@@ -237,11 +238,15 @@ proptest! {
         let input = wire(Role::Server, &frames, &[KEY], None);
         let pieces = cut_at(&input, &cuts);
         let (first, second) = pieces.split_at(switch.index(pieces.len()));
-        let mut connection = wstest::drive::connection(Role::Server, &Config::default().into());
         let chunks = Driver { delivery: Delivery::Chunks, ..Driver::PLAIN };
-        let before = Driver::PLAIN.run(&mut connection, first, false);
-        let after = chunks.run(&mut connection, second, false);
-        let events: Vec<Event> = before.events.into_iter().chain(after.events).collect();
-        prop_assert_eq!(events, [Event::Message(OwnedMessage::Binary(body))]);
+        for [before, after] in [[Driver::PLAIN, chunks], [chunks, Driver::PLAIN]] {
+            let mut connection = connection(Role::Server, &Config::default().into());
+            let mut trace = before.run(&mut connection, first, false);
+            // Once a chunk has been delivered, the rest comes in chunks too.
+            prop_assert_eq!(connection.is_in_chunks(), trace.unfinished.is_some());
+            after.resume(&mut connection, second, false, &mut trace);
+            prop_assert_eq!(trace.events, [Event::Message(OwnedMessage::Binary(body.clone()))]);
+            prop_assert_eq!(trace.unfinished, None);
+        }
     }
 }

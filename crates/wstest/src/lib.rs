@@ -1,1 +1,25 @@
-//! wstest
+//! Test support for the workspace.
+//!
+//! - [`reference`](mod@reference): a naive codec and a model of a receiver, from RFC 6455 alone, as
+//!   an oracle.
+//! - [`conformance`]: byte-level vectors, written once, run over every transport.
+//! - [`drive`]: a bare `Connection` fed with pieces of input.
+//! - [`pair`]: two connections joined by a simulated wire and a virtual clock.
+//! - [`alloc`]: an allocator that counts.
+
+#![deny(unsafe_code)]
+// This crate is linked into tests only: what is wrong in a test panics.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc
+)]
+
+#[allow(unsafe_code)] // `GlobalAlloc` is an unsafe trait
+pub mod alloc;
+pub mod conformance;
+pub mod drive;
+pub mod pair;
+pub mod reference;

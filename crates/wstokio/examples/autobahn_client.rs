@@ -12,6 +12,8 @@ async fn main() -> Result<(), Error> {
     let mut config = Config::default();
     config.max_message_size = 64 << 20;
     config.max_frame_size = 64 << 20;
+    // Cases 9.3.1 and 9.4.1 send 4 MiB in 65,537 fragments, one more than the default.
+    config.max_fragments = 1 << 20;
     let mut options = ClientOptions::default();
     options.config = Arc::new(config);
     let connector = Connector::new(options);
