@@ -37,6 +37,7 @@ extern crate alloc;
 mod close;
 mod config;
 mod connection;
+mod control;
 mod error;
 mod message;
 #[cfg(feature = "handshake")]

@@ -1,9 +1,9 @@
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::{mem, ops::Range};
 
 use wsframe::{CloseBody, Decoded, FrameError, Header, MAX_HEADER_LEN, Mask, OpCode, Rules, Utf8};
 
-use crate::{Chunk, Connection, Event, Kind, Message, Time, Violation};
+use crate::{Chunk, Connection, Event, Kind, Message, Time, Violation, control::ControlPayload};
 
 /// The rest of a frame is read straight into the message if it is at least this long, in bytes.
 const DIRECT_MIN: u64 = 16 << 10;
@@ -71,7 +71,7 @@ pub(crate) struct Input {
     message: Vec<u8>,
     filled: usize,
     /// The payload of a control frame that was cut.
-    control: Vec<u8>,
+    control: Option<Box<ControlPayload>>,
     /// What has been delivered from here, and is let go at the next call.
     delivered: Delivered,
     /// Whether the byte stream has ended.
@@ -146,7 +146,10 @@ impl Connection {
         let delivered = match self.input.delivered {
             Delivered::Nothing => &[],
             Delivered::Message => self.input.message.get(..self.input.filled).unwrap_or_default(),
-            Delivered::Control => self.input.control.as_slice(),
+            Delivered::Control => match &self.input.control {
+                Some(cut) => cut.as_slice(),
+                None => &[],
+            },
         };
         location.event(input, delivered)
     }
@@ -161,7 +164,9 @@ impl Connection {
                 input.message.truncate(mem::take(&mut input.filled));
                 mem::take(&mut input.message)
             }
-            Delivered::Control => mem::take(&mut input.control),
+            Delivered::Control => {
+                input.control.take().map(|cut| cut.as_slice().to_vec()).unwrap_or_default()
+            }
         }
     }
 
@@ -273,17 +278,21 @@ impl Connection {
         let piece = frame.take(bytes);
         let took = piece.len();
         if frame.remaining > 0 {
-            self.input.control.extend_from_slice(piece);
+            match &mut self.input.control {
+                Some(cut) => cut.extend(piece),
+                None => self.input.control = Some(ControlPayload::boxed(piece)),
+            }
             self.input.frame = Some(frame);
             return Ok(Step { took, event: None });
         }
         self.input.frame = None;
-        let mut cut = mem::take(&mut self.input.control);
-        let (payload, place) = if cut.is_empty() {
-            (&*piece, Some(at..at + took))
-        } else {
-            cut.extend_from_slice(piece);
-            (cut.as_slice(), None)
+        let mut cut = self.input.control.take();
+        let (payload, place) = match &mut cut {
+            None => (&*piece, Some(at..at + took)),
+            Some(cut) => {
+                cut.extend(piece);
+                (cut.as_slice(), None)
+            }
         };
         let what = match frame.opcode {
             OpCode::Close => {
@@ -412,7 +421,7 @@ impl Input {
         match mem::take(&mut self.delivered) {
             Delivered::Nothing => {}
             Delivered::Message => self.filled = 0,
-            Delivered::Control => self.control = Vec::new(),
+            Delivered::Control => self.control = None,
         }
     }
 

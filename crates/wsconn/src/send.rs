@@ -3,7 +3,7 @@ use core::mem;
 
 use wsframe::{CloseBody, CloseCode, Header, HeaderBuf, MAX_CONTROL_PAYLOAD, Mask, OpCode, Role};
 
-use crate::{Connection, Kind, Message, Misuse, Time};
+use crate::{Connection, Kind, Message, Misuse, Time, control::ControlPayload};
 
 /// A payload is masked this many bytes at a time, so that it stays in the nearest cache.
 const MASK_BLOCK: usize = 16 << 10;
@@ -18,7 +18,7 @@ pub(crate) struct Output {
     fragmented: Option<Kind>,
     /// The newest ping that came while the transport was blocked; its pong goes out as soon as the
     /// queue has been written.
-    pong: Option<Box<[u8]>>,
+    pong: Option<Box<ControlPayload>>,
     /// Since when the transport has been blocked without progress.
     pub(crate) stalled: Option<Time>,
     /// The code and reason we closed with, until the peer's answer.
@@ -208,7 +208,7 @@ impl Connection {
         }
         // One that waits already is older: this one must not overtake it.
         if self.output.pong.is_some() || self.output.stalled.is_some() || self.is_full() {
-            self.output.pong = Some(payload.into());
+            self.output.pong = Some(ControlPayload::boxed(payload));
         } else {
             self.queue(Header::new(OpCode::Pong, payload.len() as u64), payload);
         }
@@ -220,7 +220,7 @@ impl Connection {
             && self.outgoing().is_empty()
             && let Some(payload) = self.output.pong.take()
         {
-            self.queue_pong(&payload);
+            self.queue_pong(payload.as_slice());
         }
     }
 }
