@@ -33,6 +33,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod close;
 mod config;
@@ -45,6 +47,8 @@ pub mod opening;
 mod receive;
 mod send;
 mod time;
+#[cfg(feature = "transport")]
+pub mod transport;
 
 pub use close::{CloseCause, CloseInfo, Side};
 pub use config::Config;

@@ -113,6 +113,12 @@ impl Connection {
         }
     }
 
+    /// Whether the transport is [blocked](Self::blocked): some of what is outgoing has to wait.
+    #[inline]
+    pub fn is_blocked(&self) -> bool {
+        self.output.stalled.is_some()
+    }
+
     /// Whether [`Config::max_outgoing`](crate::Config::max_outgoing) bytes wait to be written, so
     /// that no message is accepted.
     #[inline]
@@ -120,7 +126,8 @@ impl Connection {
         self.outgoing().len() >= self.config.max_outgoing
     }
 
-    /// Gives the connection an empty buffer to queue what is outgoing in, if it has none.
+    /// Gives the connection a buffer to queue what is outgoing in, if it has none. What is in it already,
+    /// such as the response of an opening handshake, goes out first.
     #[inline]
     pub fn lend(&mut self, buffer: Vec<u8>) {
         if self.output.queue.capacity() == 0 {

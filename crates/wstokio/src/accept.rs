@@ -89,12 +89,13 @@ impl Acceptor {
         let origin = Instant::now();
         let mut opening = ServerOpening::new(self.options.clone(), Time::ZERO);
         let deadline = origin.checked_add(opening.deadline().since_origin());
-        let handshake = async {
+        // In a box: a task keeps room for the largest of its waits as long as it lives.
+        let handshake = Box::pin(async {
             let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
             let answer = opening.respond(decide, Time::from_origin(origin.elapsed()));
             handshake::write(&mut stream, &answer.response).await?;
             Ok((inbox, answer.result))
-        };
+        });
         let (inbox, result) = handshake::until(deadline, handshake).await?;
         match result {
             Ok(opened) => {
@@ -103,7 +104,8 @@ impl Acceptor {
             }
             Err(failure) => {
                 drop(inbox);
-                handshake::linger(&mut stream, self.options.config.fin_timeout).await;
+                let wait = self.options.config.fin_timeout;
+                Box::pin(handshake::linger(&mut stream, wait)).await;
                 Err(Error::Handshake(failure))
             }
         }

@@ -1,4 +1,3 @@
-use http::Uri;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -7,9 +6,10 @@ use tokio::{
 use wsconn::{
     Time,
     opening::{ClientOpening, ClientOptions},
+    transport::{Error, Url, random},
 };
 
-use crate::{Error, WebSocket, core::Core, handshake, random};
+use crate::{WebSocket, core::Core, handshake};
 
 /// Connects to a WebSocket server, as in `ws://127.0.0.1:8080/chat`, with the default options.
 ///
@@ -56,13 +56,14 @@ impl Connector {
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
         let url = Url::parse(url)?;
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
-        handshake::until(deadline, async {
+        // In a box: a task keeps room for the largest of its waits as long as it lives.
+        let connecting = Box::pin(async {
             let tcp = TcpStream::connect((url.host(), url.port())).await?;
             // Small messages leave at once; those that belong together are written together.
             tcp.set_nodelay(true)?;
             self.upgrade(tcp, url).await
-        })
-        .await
+        });
+        handshake::until(deadline, connecting).await
     }
 
     /// Does the opening handshake on a stream that is connected to the server of `url` already.
@@ -74,7 +75,7 @@ impl Connector {
     {
         let url = Url::parse(url)?;
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
-        handshake::until(deadline, self.upgrade(stream, url)).await
+        handshake::until(deadline, Box::pin(self.upgrade(stream, url))).await
     }
 
     async fn upgrade<S>(&self, mut stream: S, url: Url) -> Result<WebSocket<S>, Error>
@@ -82,10 +83,9 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let origin = Instant::now();
-        let Url { authority, target, .. } = url;
+        let (host, target) = (url.authority(), url.target());
         let nonce = random::bytes();
-        let opening =
-            ClientOpening::new(self.options.clone(), authority, target, nonce, Time::ZERO);
+        let opening = ClientOpening::new(self.options.clone(), host, target, nonce, Time::ZERO);
         let mut opening = opening.map_err(|error| Error::Handshake(error.into()))?;
         handshake::write(&mut stream, opening.request()).await?;
         let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
@@ -93,60 +93,5 @@ impl Connector {
         let opened = opening.finish(random::masking_key, now).map_err(Error::Handshake)?;
         let core = Core::new(stream, opened.connection, origin);
         Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
-    }
-}
-
-/// A `ws://` URL (RFC 6455 §3).
-struct Url {
-    uri: Uri,
-    /// The host and the port, if it is not the default one: the `Host` header (§4.1).
-    authority: String,
-    /// The path and the query.
-    target: String,
-}
-
-impl Url {
-    fn parse(url: &str) -> Result<Self, Error> {
-        let bad = |why: &str| Error::Url(format!("{url:?} is not a URL to connect to: {why}"));
-        if url.contains('#') {
-            // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs
-            // and MUST NOT be used on these URIs."
-            return Err(bad("it has a fragment (#…)"));
-        }
-        let uri: Uri = url.parse().map_err(|error| bad(&format!("{error}")))?;
-        match uri.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => {
-                return Err(bad("wss:// needs TLS, which this build does not have; use ws://"));
-            }
-            _ => return Err(bad("it does not start with ws://")),
-        }
-        let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty())
-        else {
-            return Err(bad("it has no host"));
-        };
-        if authority.as_str().contains('@') {
-            return Err(bad("a name and password belong into an Authorization header"));
-        }
-        let authority = match authority.port_u16() {
-            Some(80) | None => authority.host().to_owned(),
-            Some(_) => authority.as_str().to_owned(),
-        };
-        let target = match uri.path_and_query().map(|target| target.as_str()) {
-            None | Some("") => "/".to_owned(),
-            Some(target) if target.starts_with('?') => format!("/{target}"),
-            Some(target) => target.to_owned(),
-        };
-        Ok(Self { uri, authority, target })
-    }
-
-    /// The name or address to connect to.
-    fn host(&self) -> &str {
-        let host = self.uri.host().unwrap_or_default();
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-    }
-
-    fn port(&self) -> u16 {
-        self.uri.port_u16().unwrap_or(80)
     }
 }

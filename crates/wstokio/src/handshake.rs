@@ -9,9 +9,8 @@ use tokio::{
 use wsconn::{
     Timeout,
     opening::{HandshakeFailure, Progress},
+    transport::{Error, Inbox, pool::ReadBuffer},
 };
-
-use crate::{Error, core::Inbox, pool::ReadBuffer};
 
 /// Feeds what arrives to `receive` until it has a complete head, and gives what was read behind it.
 pub(crate) async fn read_head<S: AsyncRead + Unpin>(
@@ -20,13 +19,13 @@ pub(crate) async fn read_head<S: AsyncRead + Unpin>(
 ) -> Result<Inbox, Error> {
     let mut buffer = ReadBuffer::take();
     loop {
-        let len = match stream.read(buffer.as_mut()).await {
+        let len = match stream.read(buffer.room()).await {
             Ok(0) => return Err(Error::Handshake(HandshakeFailure::Eof)),
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::Io(error)),
         };
-        let progress = receive(buffer.as_ref().get(..len).unwrap_or_default());
+        let progress = receive(buffer.bytes().get(..len).unwrap_or_default());
         if progress.complete {
             return Ok(Inbox::new(buffer, progress.consumed, len));
         }
@@ -35,9 +34,21 @@ pub(crate) async fn read_head<S: AsyncRead + Unpin>(
 
 /// Writes all of a request or a response.
 pub(crate) async fn write<S: AsyncWrite + Unpin>(stream: &mut S, head: &str) -> Result<(), Error> {
-    stream.write_all(head.as_bytes()).await?;
-    stream.flush().await?;
-    Ok(())
+    let mut rest = head.as_bytes();
+    while !rest.is_empty() {
+        match stream.write(rest).await {
+            Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
+            Ok(len) => rest = rest.get(len..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Io(error)),
+        }
+    }
+    loop {
+        match stream.flush().await {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map_err(Error::Io),
+        }
+    }
 }
 
 /// Runs the handshake up to its deadline.
@@ -58,7 +69,7 @@ pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = timeout(wait, async {
         stream.shutdown().await?;
         let mut buffer = ReadBuffer::take();
-        while stream.read(buffer.as_mut()).await? > 0 {}
+        while stream.read(buffer.room()).await? > 0 {}
         io::Result::Ok(())
     })
     .await;

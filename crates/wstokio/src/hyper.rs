@@ -28,13 +28,11 @@ use tokio::time::Instant;
 use wsconn::{
     Connection, Time, Timeout,
     opening::{self, Accept, HandshakeFailure, Refusal, negotiate},
+    transport::{Error, Inbox},
 };
 use wshandshake::{Header, InvalidInput};
 
-use crate::{
-    Acceptor, Error, WebSocket,
-    core::{Core, Inbox},
-};
+use crate::{Acceptor, WebSocket, core::Core};
 
 /// Upgrades a request with the default options. See [`Acceptor::upgrade`].
 pub fn upgrade<B>(request: &mut Request<B>) -> Result<(Response<String>, Upgrading), Refused> {

@@ -60,12 +60,9 @@
 mod accept;
 mod connect;
 mod core;
-mod error;
 mod handshake;
 #[cfg(feature = "hyper")]
 pub mod hyper;
-mod pool;
-mod random;
 mod shared;
 mod socket;
 #[cfg(feature = "stream")]
@@ -74,9 +71,8 @@ mod wakers;
 
 pub use accept::{Acceptor, accept};
 pub use connect::{Connector, connect};
-pub use error::Error;
 pub use socket::{Receiver, Sender, WebSocket};
 pub use wsconn::{
     Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
-    Side, Timeout, Violation, opening,
+    Side, Timeout, Violation, opening, transport::Error,
 };

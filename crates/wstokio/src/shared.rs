@@ -6,10 +6,13 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use wsconn::CloseInfo;
+use wsconn::{
+    CloseInfo,
+    transport::{Driver, Inbox},
+};
 
 use crate::{
-    core::Core,
+    core::{Core, Polled},
     wakers::{Waiter, Wakers},
 };
 
@@ -39,18 +42,13 @@ impl<S> Shared<S> {
         self.subprotocol.as_deref()
     }
 
-    /// The receiving half is dropped: from now on the sending one reads.
-    pub(crate) fn receiver_gone(&self) {
-        self.lock().receiver_gone = true;
+    /// The receiving half is dropped, with what it has read and not used: from now on the sending one
+    /// reads.
+    pub(crate) fn receiver_gone(&self, inbox: &mut Inbox) {
+        self.now(|core| core.driver.receiver_gone(inbox));
         self.wakers.wake_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Core<S>> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     /// Does what need not wait.
     pub(crate) fn now<T>(&self, step: impl FnOnce(&mut Core<S>) -> T) -> T {
         let mut core = self.lock();
@@ -59,29 +57,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         result
     }
 
+    /// Publishes how the connection ended, and tells the other half, which may be waiting for it.
+    fn note_end(&self, mut core: MutexGuard<'_, Core<S>>) {
+        let Some(info) = core.driver.close_info() else { return };
+        let news = self.closed.get().is_none();
+        if news {
+            let _ = self.closed.set(info.clone());
+        }
+        let over = core.driver.is_newly_over();
+        drop(core);
+        if news || over {
+            self.wakers.wake_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core<S>> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     /// Does what may have to wait, as `who`, whom `cx` wakes.
     pub(crate) fn poll<T>(
         &self,
         who: Waiter,
         cx: &Context<'_>,
-        step: impl FnOnce(&mut Core<S>, &mut Context<'_>) -> Poll<T>,
+        step: impl FnOnce(&mut Driver, &mut Polled<'_, '_, S>) -> Poll<T>,
     ) -> Poll<T> {
         // Before the step, so that no wake-up falls between the two.
         self.wakers.register(who, cx.waker());
         let waker = Waker::from(self.wakers.clone());
-        self.now(|core| step(core, &mut Context::from_waker(&waker)))
-    }
-
-    /// Publishes how the connection ended, and tells the other half, which may be waiting for it.
-    fn note_end(&self, mut core: MutexGuard<'_, Core<S>>) {
-        let Some(info) = core.close_info() else { return };
-        if self.closed.get().is_none() {
-            let _ = self.closed.set(info.clone());
-        }
-        let over = core.is_newly_over();
-        drop(core);
-        if over {
-            self.wakers.wake_all();
-        }
+        self.now(|core| {
+            let mut cx = Context::from_waker(&waker);
+            let (driver, mut io) = core.polled(&mut cx);
+            step(driver, &mut io)
+        })
     }
 }

@@ -11,13 +11,11 @@ use tokio::{
 };
 use wsconn::{
     Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message, Time,
+    transport::{Driver, Error, Inbox, pool::ReadBuffer, random},
 };
 
 use crate::{
-    Error,
-    core::{Core, Inbox},
-    pool::ReadBuffer,
-    random,
+    core::{Core, Polled},
     shared::Shared,
     wakers::Waiter,
 };
@@ -174,12 +172,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|cx| self.poll_ended(cx)).await
     }
 
-    /// Discards what comes until the connection has ended.
+    /// Discards what comes until the connection has ended. It waits as the sender, so that a task that
+    /// waits on the `Stream` of the same socket is still woken.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             // A message that was begun in chunks is finished in chunks.
-            let delivery = self.receiver.shared.now(|core| core.delivery());
-            if ready!(self.receiver.poll_location(cx, delivery, false))?.is_none() {
+            let delivery = self.receiver.shared.now(|core| core.driver.delivery());
+            if ready!(self.receiver.poll_location(Waiter::Sender, cx, delivery, false))?.is_none() {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -221,7 +220,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     ///
     /// *Cancel safety*: no message is lost.
     pub async fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
-        let location = poll_fn(|cx| self.poll_location(cx, Delivery::Messages, false)).await?;
+        let location =
+            poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Messages, false))
+                .await?;
         Ok(location.and_then(|location| match self.inbox.event(&location) {
             Event::Message(message) => Some(message),
             _ => None,
@@ -230,7 +231,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
 
     /// As [`recv`](Self::recv), but shows pings and pongs too. Pings have been answered already.
     pub async fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        let location = poll_fn(|cx| self.poll_location(cx, Delivery::Messages, true)).await?;
+        let location =
+            poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Messages, true))
+                .await?;
         Ok(location.map(|location| self.inbox.event(&location)))
     }
 
@@ -242,7 +245,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     ///
     /// *Cancel safety* and errors: as [`recv`](Self::recv).
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
-        let location = poll_fn(|cx| self.poll_location(cx, Delivery::Chunks, false)).await?;
+        let location =
+            poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Chunks, false)).await?;
         Ok(location.and_then(|location| match self.inbox.event(&location) {
             Event::Chunk(chunk) => Some(chunk),
             _ => None,
@@ -251,19 +255,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
 
     pub(crate) fn poll_location(
         &mut self,
+        who: Waiter,
         cx: &mut Context<'_>,
         delivery: Delivery,
         controls: bool,
     ) -> Poll<Result<Option<Location>, Error>> {
         let Self { shared, inbox } = self;
         loop {
-            let buffered = shared.now(|core| core.buffered_event(inbox, delivery))?;
+            let buffered = shared.now(|core| core.driver.buffered_event(inbox, delivery))?;
             let location = match buffered {
                 Some(location) => location,
                 None => {
-                    let waited = shared.poll(Waiter::Receiver, cx, |core, cx| {
-                        core.poll_event(cx, inbox, delivery)
-                    });
+                    let waited =
+                        shared.poll(who, cx, |driver, io| driver.poll_event(io, inbox, delivery));
                     match ready!(waited)? {
                         Some(location) => location,
                         None => return Poll::Ready(Ok(None)),
@@ -284,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
 
 impl<S> Drop for Receiver<S> {
     fn drop(&mut self) {
-        self.shared.receiver_gone();
+        self.shared.receiver_gone(&mut self.inbox);
     }
 }
 
@@ -323,10 +327,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// *Cancel safety*: if dropped while it waits, the message has not been accepted and is not sent.
     pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         let message = message.into();
-        if self.shared.now(|core| core.try_queue(message)) {
+        if self.shared.now(|core| core.driver.try_queue(message)) {
             return Ok(());
         }
-        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_queue(cx, message))).await
+        poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_queue(io, message))).await
     }
 
     /// Queues a part of a message as a fragment (RFC 6455 §5.4), the last one if `fin`: for messages
@@ -339,21 +343,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         fin: bool,
     ) -> Result<(), Error> {
         let part = part.into();
-        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_queue_fragment(cx, part, fin))).await
+        poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_queue_fragment(io, part, fin)))
+            .await
     }
 
     /// Writes all that is queued, and waits until the stream has taken it.
     ///
     /// *Cancel safety*: what is left is written by the next call that writes.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_flush(cx))).await
+        poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_flush(io))).await
     }
 
     /// Sends a ping of at most 125 bytes. The peer's pong is seen by [`Receiver::recv_event`].
     ///
     /// *Cancel safety*: as [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_ping(cx, payload))).await?;
+        poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_ping(io, payload))).await?;
         self.flush().await
     }
 
@@ -361,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// dropped, for the peer's close frame to be seen before [`Config::close_timeout`].
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.begin_close(code, reason)?;
-        poll_fn(|cx| self.poll_step(cx, |core, cx| core.poll_closed(cx))).await
+        poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_closed(io))).await
     }
 
     pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
@@ -370,13 +375,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
 
     #[cfg(feature = "stream")]
     pub(crate) fn start(&self, message: wsconn::OwnedMessage) -> Result<(), Error> {
-        self.shared.now(|core| core.start_queue(message.as_message()))
+        self.shared.now(|core| core.driver.queue(message.as_message()))
     }
 
     pub(crate) fn poll_step<T>(
         &self,
         cx: &mut Context<'_>,
-        step: impl FnOnce(&mut Core<S>, &mut Context<'_>) -> Poll<T>,
+        step: impl FnOnce(&mut Driver, &mut Polled<'_, '_, S>) -> Poll<T>,
     ) -> Poll<T> {
         self.shared.poll(Waiter::Sender, cx, step)
     }

@@ -8,14 +8,14 @@ use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wsconn::{CloseCode, Delivery, OwnedMessage};
 
-use crate::{Error, Receiver, Sender, WebSocket};
+use crate::{Error, Receiver, Sender, WebSocket, wakers::Waiter};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Receiver<S> {
     type Item = Result<OwnedMessage, Error>;
 
     /// As [`Receiver::recv`].
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let location = ready!(self.poll_location(cx, Delivery::Messages, false))?;
+        let location = ready!(self.poll_location(Waiter::Receiver, cx, Delivery::Messages, false))?;
         Poll::Ready(location.and_then(|location| self.inbox_mut().take_message(&location)).map(Ok))
     }
 }
@@ -24,7 +24,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<OwnedMessage> for Sender<S> {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_step(cx, |core, cx| core.poll_ready(cx))
+        self.poll_step(cx, |driver, io| driver.poll_ready(io))
     }
 
     fn start_send(self: Pin<&mut Self>, message: OwnedMessage) -> Result<(), Error> {
@@ -32,13 +32,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<OwnedMessage> for Sender<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_step(cx, |core, cx| core.poll_flush(cx))
+        self.poll_step(cx, |driver, io| driver.poll_flush(io))
     }
 
     /// As [`Sender::close`] with [`CloseCode::NORMAL`].
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.begin_close(CloseCode::NORMAL, "")?;
-        self.poll_step(cx, |core, cx| core.poll_closed(cx))
+        self.poll_step(cx, |driver, io| driver.poll_closed(io))
     }
 }
 

@@ -2,33 +2,37 @@
 //!
 //! Each thread keeps a few. A connection that waits holds none.
 
+use alloc::{boxed::Box, vec, vec::Vec};
 use std::cell::RefCell;
 
 /// The size of a buffer, in bytes.
-pub(crate) const BUFFER: usize = 64 << 10;
+pub const BUFFER: usize = 64 << 10;
 
 /// The most buffers of each kind that a thread keeps.
 const KEEP: usize = 8;
 
-thread_local! {
+std::thread_local! {
     static READ: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static WRITE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A buffer to read into, which goes back to the pool when it is dropped.
-pub(crate) struct ReadBuffer(Box<[u8]>);
+pub struct ReadBuffer(Box<[u8]>);
 
 impl ReadBuffer {
-    pub(crate) fn take() -> Self {
+    /// One of [`BUFFER`] bytes.
+    pub fn take() -> Self {
         let kept = READ.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
         Self(kept.unwrap_or_else(|| vec![0; BUFFER].into()))
     }
 
-    pub(crate) fn as_mut(&mut self) -> &mut [u8] {
+    /// Its bytes, to read into.
+    pub fn room(&mut self) -> &mut [u8] {
         &mut self.0
     }
 
-    pub(crate) fn as_ref(&self) -> &[u8] {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -53,13 +57,13 @@ impl From<Vec<u8>> for ReadBuffer {
 }
 
 /// An empty buffer to queue in.
-pub(crate) fn take_write() -> Vec<u8> {
+pub fn take_write() -> Vec<u8> {
     let kept = WRITE.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
     kept.unwrap_or_else(|| Vec::with_capacity(BUFFER))
 }
 
 /// Gives back an empty buffer, whoever allocated it.
-pub(crate) fn put_write(buffer: Vec<u8>) {
+pub fn put_write(buffer: Vec<u8>) {
     if (BUFFER..=2 * BUFFER).contains(&buffer.capacity()) {
         let _ = WRITE.try_with(|pool| {
             let mut pool = pool.borrow_mut();

@@ -10,7 +10,7 @@ struct Batch {
     used: usize,
 }
 
-thread_local! {
+std::thread_local! {
     static RANDOM: RefCell<Batch> = const { RefCell::new(Batch { bytes: [0; BATCH], used: BATCH }) };
 }
 
@@ -20,12 +20,12 @@ thread_local! {
 ///
 /// If the operating system has no randomness to give: to go on with keys that can be predicted would
 /// let scripts choose the bytes on the wire.
-pub(crate) fn masking_key() -> [u8; 4] {
+pub fn masking_key() -> [u8; 4] {
     bytes()
 }
 
 /// `N` random bytes.
-pub(crate) fn bytes<const N: usize>() -> [u8; N] {
+pub fn bytes<const N: usize>() -> [u8; N] {
     RANDOM.with_borrow_mut(|batch| {
         let fresh = batch.bytes.get(batch.used..).and_then(|rest| rest.first_chunk::<N>().copied());
         let taken = fresh.unwrap_or_else(|| {

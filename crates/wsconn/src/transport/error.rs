@@ -1,9 +1,10 @@
+use alloc::string::String;
 use std::{fmt, io};
 
-use wsconn::{Misuse, Timeout, opening::HandshakeFailure};
+use crate::{Misuse, Timeout, opening::HandshakeFailure};
 
 /// What went wrong. A connection that closes is not an error: see
-/// [`WebSocket::close_info`](crate::WebSocket::close_info).
+/// [`CloseInfo`](crate::CloseInfo).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

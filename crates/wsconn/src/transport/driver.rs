@@ -1,0 +1,413 @@
+use std::{
+    io::{self, IoSlice},
+    mem,
+    task::{Poll, ready},
+};
+
+use super::{Error, Inbox, Io, pool};
+use crate::{
+    CloseCause, CloseCode, CloseInfo, Connection, Delivery, Disposition, Location, Message, Misuse,
+    Role, Time,
+};
+
+/// A message of this many bytes or more is written from where it lies, not queued first.
+const DIRECT_WRITE: usize = 16 << 10;
+
+/// Once this many bytes are queued they are written, if the stream takes them, though no one has
+/// asked to flush.
+const EAGER_WRITE: usize = pool::BUFFER;
+
+/// The loop that moves the bytes of a connection: between its byte stream, which is lent to each call,
+/// and whoever receives and sends.
+pub struct Driver {
+    connection: Connection,
+    /// Something that has been written may lie in the stream's own buffer.
+    unflushed: bool,
+    /// The writing direction has been shut down.
+    shut_down: bool,
+    /// The byte stream has nothing more to read.
+    read_ended: bool,
+    /// The error that ended the connection has been reported.
+    reported: bool,
+    /// [`Self::is_newly_over`] has been true.
+    over: bool,
+    /// There is no receiver: the sender reads, so that pings are answered and the closing handshake is
+    /// seen through.
+    receiver_gone: bool,
+    /// What the byte stream failed with, until it is reported.
+    failure: Option<io::Error>,
+}
+
+/// What a read came to.
+enum Read {
+    /// Bytes in the inbox, or the end: something to look at.
+    More,
+    /// An event, completed where the connection holds it.
+    Event(Location),
+}
+
+impl Driver {
+    /// Drives this connection.
+    pub fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            unflushed: false,
+            shut_down: false,
+            read_ended: false,
+            reported: false,
+            over: false,
+            receiver_gone: false,
+            failure: None,
+        }
+    }
+
+    /// As [`Connection::close_info`].
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.connection.close_info()
+    }
+
+    /// Whether nothing is left to wait for, the first time that is so.
+    pub fn is_newly_over(&mut self) -> bool {
+        self.is_over() && !mem::replace(&mut self.over, true)
+    }
+
+    /// There is no receiver any more: from now on the sender reads. What the receiver has read and not
+    /// used is seen through first.
+    pub fn receiver_gone(&mut self, inbox: &mut Inbox) {
+        self.receiver_gone = true;
+        while !inbox.is_empty() {
+            inbox.receive(&mut self.connection, Delivery::Chunks);
+        }
+        inbox.release();
+    }
+
+    /// How the message under way is delivered.
+    pub fn delivery(&self) -> Delivery {
+        if self.connection.is_in_chunks() { Delivery::Chunks } else { Delivery::Messages }
+    }
+
+    /// Begins the closing handshake, unless it has begun.
+    pub fn begin_close(&mut self, now: Time, code: CloseCode, reason: &str) -> Result<(), Error> {
+        match self.connection.close(code, reason, now) {
+            Ok(()) | Err(Misuse::Closed) => Ok(()),
+            Err(misuse) => Err(misuse.into()),
+        }
+    }
+
+    /// Queues a message if that takes no waiting and no writing, and says whether it did.
+    #[inline]
+    pub fn try_queue(&mut self, message: Message<'_>) -> bool {
+        let queued = self.connection.outgoing().len();
+        if message.as_bytes().len() >= DIRECT_WRITE || queued >= EAGER_WRITE - DIRECT_WRITE {
+            return false;
+        }
+        self.lend();
+        self.connection.send(message).is_ok()
+    }
+
+    /// Queues a message, for which [`poll_ready`](Self::poll_ready) has made room.
+    pub fn queue(&mut self, message: Message<'_>) -> Result<(), Error> {
+        self.lend();
+        Ok(self.connection.send(message)?)
+    }
+
+    /// The next event of what has been read already.
+    pub fn buffered_event(
+        &mut self,
+        inbox: &mut Inbox,
+        delivery: Delivery,
+    ) -> Result<Option<Location>, Error> {
+        if delivery == Delivery::Messages && self.connection.is_in_chunks() {
+            return Err(Misuse::MessageUnderWay.into());
+        }
+        inbox.give_back(&mut self.connection);
+        if inbox.is_empty() {
+            return Ok(None);
+        }
+        Ok(inbox.receive(&mut self.connection, delivery))
+    }
+
+    /// The next event of what is still to be read; `None` once the connection has ended and nothing
+    /// is left to do.
+    pub fn poll_event(
+        &mut self,
+        io: &mut impl Io,
+        inbox: &mut Inbox,
+        delivery: Delivery,
+    ) -> Poll<Result<Option<Location>, Error>> {
+        loop {
+            while !inbox.is_empty() {
+                if let Some(location) = inbox.receive(&mut self.connection, delivery) {
+                    return Poll::Ready(Ok(Some(location)));
+                }
+            }
+            // No complete frame is left. What was queued while they were handled leaves at once; if
+            // it has to wait, reading goes on all the same.
+            let _ = self.poll_write(io);
+            if self.poll_end(io).is_ready() {
+                return Poll::Ready(self.verdict().map(|()| None));
+            }
+            match self.poll_read(io, inbox, delivery) {
+                Poll::Ready(Read::Event(location)) => return Poll::Ready(Ok(Some(location))),
+                Poll::Ready(Read::More) => {}
+                Poll::Pending => {
+                    // A connection that waits owns no buffer.
+                    inbox.release();
+                    self.connection.release();
+                    ready!(self.poll_timer(io));
+                }
+            }
+        }
+    }
+
+    /// Waits until a message can be queued.
+    pub fn poll_ready(&mut self, io: &mut impl Io) -> Poll<Result<(), Error>> {
+        loop {
+            if !self.connection.is_open() {
+                return Poll::Ready(self.verdict().and(Err(Error::Closed)));
+            }
+            if !self.connection.is_full() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.poll_write(io).is_pending() {
+                self.read_for_sender(io);
+                ready!(self.poll_timer(io));
+            }
+        }
+    }
+
+    /// Queues a message, once there is room, or writes it if it is large. The connection owns what is
+    /// left of it.
+    pub fn poll_queue(
+        &mut self,
+        io: &mut impl Io,
+        message: Message<'_>,
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.poll_ready(io))?;
+        if message.as_bytes().len() < DIRECT_WRITE || self.connection.role() == Role::Client {
+            self.queue(message)?;
+        } else {
+            let mut failure = None;
+            let mut blocked = false;
+            let mut sending = self.connection.send_direct(message)?;
+            while !sending.is_done() && failure.is_none() && !blocked {
+                let slices = sending.slices().map(IoSlice::new);
+                match io.poll_write_vectored(&slices) {
+                    Poll::Ready(Ok(0)) => failure = Some(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(len)) => sending.advance(len),
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Poll::Ready(Err(error)) => failure = Some(error),
+                    Poll::Pending => blocked = true,
+                }
+            }
+            drop(sending);
+            self.unflushed = true;
+            if let Some(failure) = failure {
+                self.fail(failure);
+            }
+            if blocked {
+                self.write_now(io);
+            }
+        }
+        self.write_eagerly(io);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Queues a part of a message as a fragment, once there is room.
+    pub fn poll_queue_fragment(
+        &mut self,
+        io: &mut impl Io,
+        part: Message<'_>,
+        fin: bool,
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.poll_ready(io))?;
+        self.lend();
+        self.connection.send_fragment(part, fin)?;
+        self.write_eagerly(io);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Queues a ping, once there is room.
+    pub fn poll_ping(&mut self, io: &mut impl Io, payload: &[u8]) -> Poll<Result<(), Error>> {
+        ready!(self.poll_ready(io))?;
+        Poll::Ready(Ok(self.connection.ping(payload)?))
+    }
+
+    /// Waits until all that is queued has been written.
+    pub fn poll_flush(&mut self, io: &mut impl Io) -> Poll<Result<(), Error>> {
+        loop {
+            if self.poll_write(io).is_ready() {
+                self.verdict()?;
+                // The connection may have been lost, and the other half told why.
+                let written = self.connection.outgoing().is_empty();
+                return Poll::Ready(if written { Ok(()) } else { Err(Error::Closed) });
+            }
+            self.read_for_sender(io);
+            ready!(self.poll_timer(io));
+        }
+    }
+
+    /// Waits, on the sending side, until the connection has ended. Reading is the receiver's, unless
+    /// there is none.
+    pub fn poll_closed(&mut self, io: &mut impl Io) -> Poll<Result<(), Error>> {
+        loop {
+            let _ = self.poll_write(io);
+            self.read_for_sender(io);
+            if self.poll_end(io).is_ready() {
+                return Poll::Ready(self.verdict());
+            }
+            ready!(self.poll_timer(io));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.connection.disposition() == Disposition::Close
+    }
+
+    /// Notes the failure of the byte stream.
+    fn fail(&mut self, error: io::Error) {
+        if self.connection.close_info().is_none() {
+            self.failure = Some(error);
+        }
+        self.connection.transport_failed();
+    }
+
+    /// The error that ended the connection, told once.
+    fn verdict(&mut self) -> Result<(), Error> {
+        if let Some(failure) = self.failure.take() {
+            return Err(Error::Io(failure));
+        }
+        match self.connection.close_info().map(|info| info.cause) {
+            Some(CloseCause::Timeout(timeout)) if !mem::replace(&mut self.reported, true) => {
+                Err(Error::Timeout(timeout))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads and discards, where no receiver does it.
+    fn read_for_sender(&mut self, io: &mut impl Io) {
+        if !self.receiver_gone {
+            return;
+        }
+        let mut inbox = Inbox::default();
+        while let Poll::Ready(Read::More) = self.poll_read(io, &mut inbox, Delivery::Chunks) {
+            while !inbox.is_empty() {
+                inbox.receive(&mut self.connection, Delivery::Chunks);
+            }
+            if self.is_over() {
+                return;
+            }
+            let _ = self.poll_write(io);
+        }
+    }
+
+    /// Gives the connection a buffer to queue in.
+    #[inline]
+    fn lend(&mut self) {
+        if self.connection.wants_buffer() {
+            self.connection.lend(pool::take_write());
+        }
+    }
+
+    fn write_eagerly(&mut self, io: &mut impl Io) {
+        if self.connection.outgoing().len() >= EAGER_WRITE {
+            self.write_now(io);
+        }
+    }
+
+    /// Writes what the stream takes, without waiting for the rest.
+    fn write_now(&mut self, io: &mut impl Io) {
+        if self.poll_write(io).is_pending() {
+            // This call is over, but the other half may be waiting: it is to be woken when the peer
+            // has taken nothing for too long.
+            while self.poll_timer(io).is_ready() {}
+        }
+    }
+
+    /// Writes what is queued. Ready if nothing is left to write, be it because the stream has failed.
+    fn poll_write(&mut self, io: &mut impl Io) -> Poll<()> {
+        while !self.connection.outgoing().is_empty() && !self.is_over() {
+            match io.poll_write(self.connection.outgoing()) {
+                Poll::Ready(Ok(0)) => self.fail(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(len)) => {
+                    self.connection.advance(len);
+                    self.unflushed = true;
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => self.fail(error),
+                Poll::Pending => {
+                    self.connection.blocked(io.now());
+                    pool::put_write(self.connection.reclaim());
+                    return Poll::Pending;
+                }
+            }
+        }
+        pool::put_write(self.connection.reclaim());
+        while self.unflushed && !self.is_over() {
+            match ready!(io.poll_flush()) {
+                Ok(()) => self.unflushed = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.fail(error),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Ends the byte stream as the connection says. Ready when nothing is left to wait for.
+    fn poll_end(&mut self, io: &mut impl Io) -> Poll<()> {
+        let disposition = self.connection.disposition();
+        if disposition != Disposition::KeepOpen && !self.shut_down {
+            // Whether that works does not matter: the connection has ended, and the deadline holds.
+            self.shut_down = loop {
+                match io.poll_shutdown() {
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                    shut_down => break shut_down.is_ready(),
+                }
+            };
+        }
+        if disposition == Disposition::Close { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn poll_read(&mut self, io: &mut impl Io, inbox: &mut Inbox, delivery: Delivery) -> Poll<Read> {
+        if self.read_ended {
+            return Poll::Pending;
+        }
+        if let Some(room) = self.connection.direct_read(delivery) {
+            let result = ready!(io.poll_read(room));
+            if let Some(len) = self.note_read(result)
+                && let Some(location) = self.connection.direct_advance(len, io.now())
+            {
+                inbox.hold(&mut self.connection);
+                return Poll::Ready(Read::Event(location));
+            }
+        } else {
+            let result = ready!(io.poll_read(inbox.room()));
+            let len = self.note_read(result).unwrap_or(0);
+            inbox.filled(len, io.now());
+        }
+        Poll::Ready(Read::More)
+    }
+
+    /// How many bytes a read brought; notes the end or the failure of the stream.
+    fn note_read(&mut self, result: io::Result<usize>) -> Option<usize> {
+        match result {
+            Ok(0) => {
+                self.read_ended = true;
+                self.connection.receive_eof();
+            }
+            Ok(len) => return Some(len),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.fail(error),
+        }
+        None
+    }
+
+    /// Ready when a deadline has passed and the connection has been told.
+    fn poll_timer(&mut self, io: &mut impl Io) -> Poll<()> {
+        let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
+        ready!(io.poll_deadline(deadline));
+        self.connection.handle_timeout(io.now());
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,67 @@
+use std::{sync::Arc, time::Instant};
+
+use wsconn::{
+    Time,
+    opening::{Accept, Refusal, Request, ServerOpening, ServerOptions},
+    transport::Error,
+};
+
+use crate::{Stream, WebSocket, handshake::Handshake, shared::Core};
+
+/// Accepts a WebSocket connection on a stream that a client has just opened, with the default
+/// options.
+///
+/// See [`Acceptor::accept`].
+pub fn accept<S: Stream>(stream: S) -> Result<WebSocket<S>, Error> {
+    Acceptor::default().accept(stream)
+}
+
+/// Accepts connections, each to be served by a thread of its own. For many connections per thread
+/// there is [`Server`](crate::Server).
+#[derive(Clone, Debug, Default)]
+pub struct Acceptor {
+    options: Arc<ServerOptions>,
+}
+
+impl Acceptor {
+    /// An acceptor with these options.
+    pub fn new(options: ServerOptions) -> Self {
+        Self { options: Arc::new(options) }
+    }
+
+    /// Accepts a connection: reads the request, judges it by the options and answers it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Handshake`] if the request was refused; the client has been told why.
+    /// [`Error::Timeout`] if it was not over in time, [`Error::Io`] if the stream failed.
+    pub fn accept<S: Stream>(&self, stream: S) -> Result<WebSocket<S>, Error> {
+        self.accept_with(stream, |_| Ok(Accept::default()))
+    }
+
+    /// As [`accept`](Self::accept), and lets `decide` look at the request: at its path, its cookies,
+    /// the subprotocols it offers. It may choose one, add headers to the response, or refuse.
+    pub fn accept_with<S: Stream>(
+        &self,
+        mut stream: S,
+        decide: impl FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
+    ) -> Result<WebSocket<S>, Error> {
+        let origin = Instant::now();
+        let mut opening = ServerOpening::new(self.options.clone(), Time::ZERO);
+        let deadline = origin.checked_add(opening.deadline().since_origin());
+        let mut handshake = Handshake::new(&mut stream, deadline)?;
+        let inbox = handshake.read_head(|input| opening.receive(input))?;
+        let answer = opening.respond(decide, Time::from_origin(origin.elapsed()));
+        handshake.write(&answer.response)?;
+        match answer.result {
+            Ok(opened) => {
+                let core = Core::new(stream, opened.connection, origin);
+                Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
+            }
+            Err(failure) => {
+                handshake.linger(self.options.config.fin_timeout);
+                Err(Error::Handshake(failure))
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+use std::{
+    io,
+    net::{TcpStream, ToSocketAddrs},
+    time::Instant,
+};
+
+use wsconn::{
+    Time, Timeout,
+    opening::{ClientOpening, ClientOptions},
+    transport::{Error, Url, random},
+};
+
+use crate::{Stream, WebSocket, handshake::Handshake, shared::Core};
+
+/// Connects to a WebSocket server, as in `ws://127.0.0.1:8080/chat`, with the default options.
+///
+/// See [`Connector::connect`].
+pub fn connect(url: &str) -> Result<WebSocket, Error> {
+    Connector::default().connect(url)
+}
+
+/// Connects to servers.
+///
+/// ```no_run
+/// use wsmio::{Connector, opening::ClientOptions};
+///
+/// let mut options = ClientOptions::default();
+/// options.subprotocols = vec!["chat.v1".into()];
+/// options.headers = vec![("Authorization".into(), "Bearer 123".into())];
+/// let ws = Connector::new(options).connect("ws://127.0.0.1:8080/chat")?;
+/// assert_eq!(ws.subprotocol(), Some("chat.v1"));
+/// # Ok::<(), wsmio::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Connector {
+    options: ClientOptions,
+}
+
+impl Connector {
+    /// A connector with these options.
+    pub fn new(options: ClientOptions) -> Self {
+        Self { options }
+    }
+
+    /// Connects over TCP, trying all addresses that the host has, and does the opening handshake. Both
+    /// together take at most [`ClientOptions::handshake_timeout`], besides the look-up of the host's
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Url`] if the URL is not one to connect to; [`Error::Io`] if there is no connection to
+    /// be had; [`Error::Handshake`] if the server does not open a WebSocket, with the status it
+    /// answered; [`Error::Timeout`]. Redirects are reported and not followed.
+    pub fn connect(&self, url: &str) -> Result<WebSocket, Error> {
+        let url = Url::parse(url)?;
+        let addresses = (url.host(), url.port()).to_socket_addrs()?;
+        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in addresses {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let tcp = match left {
+                Some(left) if left.is_zero() => return Err(Error::Timeout(Timeout::Handshake)),
+                Some(left) => TcpStream::connect_timeout(&address, left),
+                None => TcpStream::connect(address),
+            };
+            match tcp {
+                Ok(tcp) => {
+                    // Small messages leave at once; those that belong together are written together.
+                    tcp.set_nodelay(true)?;
+                    return self.upgrade(tcp, &url, deadline);
+                }
+                Err(error) => failure = error,
+            }
+        }
+        match failure.kind() {
+            io::ErrorKind::TimedOut => Err(Error::Timeout(Timeout::Handshake)),
+            _ => Err(Error::Io(failure)),
+        }
+    }
+
+    /// Does the opening handshake on a stream that is connected to the server of `url` already.
+    ///
+    /// Errors as for [`connect`](Self::connect).
+    pub fn connect_stream<S: Stream>(&self, stream: S, url: &str) -> Result<WebSocket<S>, Error> {
+        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
+        self.upgrade(stream, &Url::parse(url)?, deadline)
+    }
+
+    fn upgrade<S: Stream>(
+        &self,
+        mut stream: S,
+        url: &Url,
+        deadline: Option<Instant>,
+    ) -> Result<WebSocket<S>, Error> {
+        let origin = Instant::now();
+        let (host, target) = (url.authority(), url.target());
+        let nonce = random::bytes();
+        let opening = ClientOpening::new(self.options.clone(), host, target, nonce, Time::ZERO);
+        let mut opening = opening.map_err(|error| Error::Handshake(error.into()))?;
+        let mut handshake = Handshake::new(&mut stream, deadline)?;
+        handshake.write(opening.request())?;
+        let inbox = handshake.read_head(|input| opening.receive(input))?;
+        let now = Time::from_origin(origin.elapsed());
+        let opened = opening.finish(random::masking_key, now).map_err(Error::Handshake)?;
+        let core = Core::new(stream, opened.connection, origin);
+        Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
+    }
+}

@@ -1,0 +1,88 @@
+//! Moving the bytes of an opening handshake.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use wsconn::{
+    Timeout,
+    opening::{HandshakeFailure, Progress},
+    transport::{Error, Inbox, pool::ReadBuffer},
+};
+
+use crate::{Stream, wait::Wait};
+
+/// A byte stream during its handshake.
+pub(crate) struct Handshake<'a, S> {
+    stream: &'a mut S,
+    wait: Wait,
+    /// When it has to be over.
+    deadline: Option<Instant>,
+}
+
+impl<'a, S: Stream> Handshake<'a, S> {
+    pub(crate) fn new(stream: &'a mut S, deadline: Option<Instant>) -> Result<Self, Error> {
+        stream.set_nonblocking()?;
+        let wait = Wait::new(stream.as_raw_fd())?;
+        Ok(Self { stream, wait, deadline })
+    }
+
+    /// Writes all of a request or a response.
+    pub(crate) fn write(&mut self, head: &str) -> Result<(), Error> {
+        let mut rest = head.as_bytes();
+        while !rest.is_empty() {
+            let len = self.block(|stream| stream.write(rest))?;
+            if len == 0 {
+                return Err(Error::Io(io::ErrorKind::WriteZero.into()));
+            }
+            rest = rest.get(len..).unwrap_or_default();
+        }
+        self.block(|stream| stream.flush())
+    }
+
+    /// Feeds what arrives to `receive` until it has a complete head, and gives what was read behind
+    /// it.
+    pub(crate) fn read_head(
+        &mut self,
+        mut receive: impl FnMut(&[u8]) -> Progress,
+    ) -> Result<Inbox, Error> {
+        let mut buffer = ReadBuffer::take();
+        loop {
+            let len = self.block(|stream| stream.read(buffer.room()))?;
+            if len == 0 {
+                return Err(Error::Handshake(HandshakeFailure::Eof));
+            }
+            let progress = receive(buffer.bytes().get(..len).unwrap_or_default());
+            if progress.complete {
+                return Ok(Inbox::new(buffer, progress.consumed, len));
+            }
+        }
+    }
+
+    /// Ends the byte stream after a refusal, so that the peer gets to read it: to close at once, with
+    /// bytes unread, would make TCP reset the connection and drop the response.
+    pub(crate) fn linger(mut self, wait: Duration) {
+        self.deadline = Instant::now().checked_add(wait);
+        let mut buffer = ReadBuffer::take();
+        if self.block(Stream::shutdown_write).is_ok() {
+            while self.block(|stream| stream.read(buffer.room())).is_ok_and(|len| len > 0) {}
+        }
+    }
+
+    fn block<T>(&mut self, mut step: impl FnMut(&mut S) -> io::Result<T>) -> Result<T, Error> {
+        loop {
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Error::Timeout(Timeout::Handshake));
+            }
+            match step(self.stream) {
+                Ok(done) => return Ok(done),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.wait.wait(self.deadline)?,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(Error::Io(error)),
+                },
+            }
+        }
+    }
+}

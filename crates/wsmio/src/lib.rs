@@ -1,0 +1,112 @@
+//! WebSocket without an async runtime, over [mio]: blocking connections for threads, and an event loop
+//! for servers.
+//!
+//! The protocol is that of [`wsconn`]; this crate moves the bytes. Unix only: Linux, macOS, the BSDs.
+//!
+//! # A client
+//!
+//! ```no_run
+//! # fn main() -> Result<(), wsmio::Error> {
+//! let mut ws = wsmio::connect("ws://127.0.0.1:8080/chat")?;
+//! ws.send("hello")?;
+//! while let Some(message) = ws.recv()? {
+//!     println!("{message:?}");
+//! }
+//! println!("{}", ws.close_info().unwrap());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Two threads
+//!
+//! Each half blocks on its own; pongs and the closing handshake go on whichever of them is blocked.
+//!
+//! ```
+//! # use std::{net::TcpListener, thread};
+//! # let listener = TcpListener::bind("127.0.0.1:0")?;
+//! # let url = format!("ws://{}/", listener.local_addr()?);
+//! # let server = thread::spawn(move || {
+//! #     let mut ws = wsmio::accept(listener.accept().unwrap().0).unwrap();
+//! #     let (rx, tx) = ws.halves();
+//! #     while let Some(message) = rx.recv().unwrap() { tx.feed(message).unwrap(); }
+//! # });
+//! let (mut rx, mut tx) = wsmio::connect(&url)?.split();
+//! let printing = thread::spawn(move || {
+//!     let mut count = 0;
+//!     while let Ok(Some(message)) = rx.recv() {
+//!         println!("{message:?}");
+//!         count += 1;
+//!     }
+//!     count
+//! });
+//! tx.send("one")?;
+//! tx.send("two")?;
+//! # // The echoes come before the peer's close frame.
+//! tx.close(wsmio::CloseCode::NORMAL, "")?;
+//! assert_eq!(printing.join().unwrap(), 2);
+//! # server.join().unwrap();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A server
+//!
+//! An event loop in each thread calls a [`Handler`]. What it sends while it handles what one read
+//! brought leaves in one write.
+//!
+//! ```
+//! use wsmio::{Handler, Message, Peer, Server};
+//!
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     type State = ();
+//!
+//!     fn message(&mut self, peer: &mut Peer<'_, ()>, message: Message<'_>) {
+//!         peer.send(message);
+//!     }
+//! }
+//!
+//! let server = Server::bind("127.0.0.1:0".parse()?)?;
+//! let (addr, remote) = (server.local_addr(), server.remote());
+//! let running = std::thread::spawn(move || server.run(|| Echo));
+//!
+//! let mut ws = wsmio::connect(&format!("ws://{addr}/"))?;
+//! ws.send("hello")?;
+//! assert_eq!(ws.recv()?, Some("hello".into()));
+//!
+//! remote.stop(std::time::Duration::from_secs(1)); // 1001 to all
+//! assert_eq!(ws.recv()?, None);
+//! running.join().unwrap()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # This crate or `wstokio`?
+//!
+//! Where there is an async runtime already, or much else to wait for, take `wstokio`. Take this one
+//! for tools and devices that have none, for programs of a few threads that each wait for one
+//! connection, and for servers that only move messages and want the last microsecond: the event loop
+//! has one buffer for all its connections and needs no task, lock or waker for any of them.
+//!
+//! [mio]: https://docs.rs/mio
+
+#![cfg(unix)]
+#![forbid(unsafe_code)]
+
+mod accept;
+mod connect;
+mod handshake;
+mod server;
+mod shared;
+mod socket;
+mod stream;
+mod wait;
+
+pub use accept::{Acceptor, accept};
+pub use connect::{Connector, connect};
+pub use server::{ConnectionId, Gone, Handler, Peer, Remote, Sent, Server};
+pub use socket::{Receiver, Sender, WebSocket};
+pub use stream::Stream;
+pub use wsconn::{
+    Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
+    Side, Timeout, Violation, opening, transport::Error,
+};

@@ -1,0 +1,328 @@
+use std::{
+    io::{self, ErrorKind},
+    net::{TcpListener, TcpStream},
+    os::fd::AsRawFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use wsconn::{CloseCode, Message, Time, opening::ServerOptions, transport::pool};
+
+use super::{
+    ConnectionId, Handler,
+    entry::{Common, Entry},
+    remote::{Command, Mailbox},
+    slots::Slots,
+    wheel::Wheel,
+};
+
+pub(super) const WAKE: Token = Token(usize::MAX);
+const LISTENER: Token = Token(usize::MAX - 1);
+
+/// The size of the buffer that the connections of a loop share, in bytes.
+const INPUT: usize = 256 << 10;
+
+/// How long to wait after the system had no descriptor for a new connection.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+pub(super) struct EventLoop<H: Handler> {
+    poll: Poll,
+    listener: Option<TcpListener>,
+    mailbox: Arc<Mailbox>,
+    connections: Connections<H>,
+    origin: Instant,
+    /// When to accept again, after the system had no descriptor left.
+    accept_at: Option<Time>,
+    /// When to end though connections are left, once it has been told to stop.
+    stop_at: Option<Time>,
+}
+
+/// The connections and their timers.
+struct Connections<H: Handler> {
+    common: Common<H>,
+    slots: Slots<Entry<H::State>>,
+    wheel: Wheel,
+    mailbox: Arc<Mailbox>,
+    /// Those that have more to read, though it will not be told again.
+    unread: Vec<(u32, u32)>,
+}
+
+impl<H: Handler> EventLoop<H> {
+    pub(super) fn new(
+        poll: Poll,
+        listener: TcpListener,
+        mailbox: Arc<Mailbox>,
+        options: Arc<ServerOptions>,
+        handler: H,
+    ) -> io::Result<Self> {
+        let mut source = SourceFd(&listener.as_raw_fd());
+        poll.registry().register(&mut source, LISTENER, Interest::READABLE)?;
+        let input = vec![0; INPUT].into();
+        Ok(Self {
+            poll,
+            listener: Some(listener),
+            mailbox: mailbox.clone(),
+            connections: Connections {
+                common: Common { handler, options, input, now: Time::ZERO },
+                slots: Slots::new(),
+                wheel: Wheel::new(),
+                mailbox,
+                unread: Vec::new(),
+            },
+            origin: Instant::now(),
+            accept_at: None,
+            stop_at: None,
+        })
+    }
+
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !self.has_stopped() {
+            let wait = self.wait();
+            match self.poll.poll(&mut events, wait) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                Err(_) => continue,
+                Ok(()) => {}
+            }
+            self.connections.common.now = Time::from_origin(self.origin.elapsed());
+            self.connections.read_on();
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(),
+                    WAKE => self.obey(),
+                    Token(index) => self.connections.ready(index, event),
+                }
+            }
+            self.connections.expire();
+            if self.accept_at.is_some_and(|at| at <= self.connections.common.now) {
+                self.accept();
+            }
+        }
+        self.connections.abort_all();
+        Ok(())
+    }
+
+    fn has_stopped(&self) -> bool {
+        let late = self.stop_at.is_some_and(|at| at <= self.connections.common.now);
+        late || (self.stop_at.is_some() && self.connections.slots.len() == 0)
+    }
+
+    /// How long to wait for events.
+    fn wait(&self) -> Option<Duration> {
+        if !self.connections.unread.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [self.connections.wheel.next(), self.accept_at, self.stop_at];
+        let next = deadlines.into_iter().flatten().min()?;
+        let wait = next.since(Time::from_origin(self.origin.elapsed()));
+        // Rounded up to what the system can wait for, so that the moment has come when it ends.
+        Some(wait.saturating_add(Duration::from_micros(999)))
+    }
+
+    fn accept(&mut self) {
+        self.accept_at = None;
+        let Some(listener) = &self.listener else { return };
+        loop {
+            let added = match listener.accept() {
+                Ok((tcp, _)) => self.connections.add(&self.poll, tcp),
+                Err(error) => Err(error),
+            };
+            match added {
+                Ok(()) => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return,
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
+                    // Out of descriptors, most likely. It is not told again while the backlog is
+                    // full: look again when some may be free.
+                    _ => {
+                        let now = self.connections.common.now;
+                        self.accept_at = Some(now.after(ACCEPT_AGAIN));
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Does what other threads ask for.
+    fn obey(&mut self) {
+        let mut touched = Vec::new();
+        for command in self.mailbox.take() {
+            match command {
+                Command::Send(id, message) => {
+                    self.connections.send(id, message.as_message(), &mut touched);
+                }
+                Command::Broadcast(message) => {
+                    for index in self.connections.slots.indices() {
+                        if let Some(id) = self.connections.id(index) {
+                            self.connections.send(id, message.as_message(), &mut touched);
+                        }
+                    }
+                }
+                Command::Close(id, code, reason) => {
+                    self.connections.close(id, code, &reason, &mut touched);
+                }
+                Command::Stop(patience) => self.stop(patience, &mut touched),
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for index in touched {
+            self.connections.settle(index);
+        }
+    }
+
+    /// No new connections, and a close frame to all; those that are not open yet just end.
+    fn stop(&mut self, patience: Duration, touched: &mut Vec<u32>) {
+        self.listener = None;
+        self.accept_at = None;
+        self.stop_at = Some(self.connections.common.now.after(patience));
+        for index in self.connections.slots.indices() {
+            let Some(id) = self.connections.id(index) else { continue };
+            if self.connections.open(id).is_some() {
+                let reason = "the server stops";
+                self.connections.close(id, CloseCode::GOING_AWAY, reason, touched);
+            } else {
+                self.connections.remove(index);
+            }
+        }
+    }
+}
+
+impl<H: Handler> Connections<H> {
+    fn add(&mut self, poll: &Poll, tcp: TcpStream) -> io::Result<()> {
+        tcp.set_nonblocking(true)?;
+        // Small messages leave at once; those that belong together are written together.
+        tcp.set_nodelay(true)?;
+        let fd = tcp.as_raw_fd();
+        let entry = Entry::new(tcp, &self.common.options, self.common.now);
+        let (index, generation) = self.slots.insert(entry);
+        self.mailbox.note(index, generation);
+        // For both directions at once and once for all: no call to the system when one is wanted.
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registered = poll.registry().register(&mut SourceFd(&fd), Token(index as usize), both);
+        match registered {
+            Ok(()) => self.arm(index),
+            Err(_) => self.remove(index),
+        }
+        registered
+    }
+
+    /// Something has happened on a connection.
+    fn ready(&mut self, index: usize, event: &mio::event::Event) {
+        let Ok(index) = u32::try_from(index) else { return };
+        let Some(id) = self.id(index) else { return };
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read(id, event.is_read_closed() || event.is_error());
+        }
+        self.settle(index);
+    }
+
+    fn read(&mut self, id: ConnectionId, to_the_end: bool) {
+        let Some((entry, _)) = self.slots.get_mut(id.index) else { return };
+        if entry.readable(&mut self.common, id, to_the_end) {
+            self.unread.push((id.index, id.generation));
+        }
+    }
+
+    /// Goes on with the connections that had more to read than one turn allows.
+    fn read_on(&mut self) {
+        for (index, generation) in std::mem::take(&mut self.unread) {
+            if self.slots.has(index, generation)
+                && let Some(id) = self.id(index)
+            {
+                self.read(id, true);
+                self.settle(index);
+            }
+        }
+    }
+
+    /// Writes what a connection has to write, and removes it if it has ended.
+    fn settle(&mut self, index: u32) {
+        let Some(id) = self.id(index) else { return };
+        let Some((entry, _)) = self.slots.get_mut(index) else { return };
+        if entry.settle(&mut self.common, id) {
+            self.arm(index);
+        } else {
+            self.remove(index);
+        }
+    }
+
+    /// Sees to it that a connection has its turn when something is due.
+    fn arm(&mut self, index: u32) {
+        let Some((entry, generation)) = self.slots.get_mut(index) else { return };
+        let Some(deadline) = entry.deadline() else { return };
+        if Wheel::tick_of(deadline) < entry.tick {
+            entry.tick = self.wheel.insert((index, generation), deadline);
+        }
+    }
+
+    /// Gives their turn to those for whom something may be due.
+    fn expire(&mut self) {
+        while let Some((tick, entries)) = self.wheel.due(self.common.now) {
+            for (index, generation) in entries {
+                if !self.slots.has(index, generation) {
+                    continue;
+                }
+                let Some(id) = self.id(index) else { continue };
+                let Some((entry, _)) = self.slots.get_mut(index) else { continue };
+                if entry.tick != tick {
+                    continue;
+                }
+                entry.tick = u64::MAX;
+                if entry.timeout(&mut self.common, id) {
+                    self.arm(index);
+                } else {
+                    self.remove(index);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, id: ConnectionId, message: Message<'_>, touched: &mut Vec<u32>) {
+        if let Some(connection) = self.open(id) {
+            if connection.wants_buffer() {
+                connection.lend(pool::take_write());
+            }
+            // One that is closing, or does not keep up, goes without.
+            let _ = connection.send(message);
+            touched.push(id.index);
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId, code: CloseCode, reason: &str, touched: &mut Vec<u32>) {
+        let now = self.common.now;
+        if let Some(connection) = self.open(id) {
+            if connection.is_open() && connection.close(code, reason, now).is_err() {
+                let _ = connection.close(CloseCode::INTERNAL_ERROR, "", now);
+            }
+            touched.push(id.index);
+        }
+    }
+
+    /// The connection with this id, if it is open.
+    fn open(&mut self, id: ConnectionId) -> Option<&mut wsconn::Connection> {
+        let (entry, generation) = self.slots.get_mut(id.index)?;
+        if generation == id.generation { entry.connection() } else { None }
+    }
+
+    fn id(&mut self, index: u32) -> Option<ConnectionId> {
+        let (_, generation) = self.slots.get_mut(index)?;
+        Some(ConnectionId { index, generation, in_loop: self.mailbox.index })
+    }
+
+    fn remove(&mut self, index: u32) {
+        let Some(id) = self.id(index) else { return };
+        if let Some((mut entry, generation)) = self.slots.remove(index) {
+            self.mailbox.note(index, generation);
+            entry.abort(&mut self.common, id);
+        }
+    }
+
+    fn abort_all(&mut self) {
+        for index in self.slots.indices() {
+            self.remove(index);
+        }
+    }
+}

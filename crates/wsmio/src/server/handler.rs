@@ -1,0 +1,171 @@
+use std::{
+    io::{self, IoSlice, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use wsconn::{
+    CloseCode, CloseInfo, Connection, Message, Misuse, Time,
+    opening::{Accept, Refusal, Request},
+    transport::pool,
+};
+
+use super::ConnectionId;
+
+/// A message of this many bytes or more is written from where it lies, not queued first.
+const DIRECT_WRITE: usize = 16 << 10;
+
+/// What a server does with its connections.
+///
+/// Each loop has a handler of its own and calls it from its own thread: no call blocks another, none
+/// overlaps, and none should take long. What is sent in a call leaves when all that one read brought
+/// has been handled, in one write.
+///
+/// A call that panics loses its connection, which is closed with 1011 (internal error), and no other.
+pub trait Handler {
+    /// What the application keeps for each connection.
+    type State: Default;
+
+    /// A client asks to connect. Accept it, with a subprotocol and headers if you like, or refuse it
+    /// with a status. `state` will be that of the connection.
+    ///
+    /// The request has been judged by the server's options already.
+    fn upgrade(
+        &mut self,
+        request: &Request<'_, '_>,
+        state: &mut Self::State,
+    ) -> Result<Accept, Refusal> {
+        let _ = (request, state);
+        Ok(Accept::default())
+    }
+
+    /// The connection is open.
+    fn open(&mut self, peer: &mut Peer<'_, Self::State>) {
+        let _ = peer;
+    }
+
+    /// A message has come. It is borrowed from the loop's buffer: copy what is to be kept.
+    fn message(&mut self, peer: &mut Peer<'_, Self::State>, message: Message<'_>);
+
+    /// What was [queued](Sent::Queued) for a slow peer has been written: there is room again.
+    fn drain(&mut self, peer: &mut Peer<'_, Self::State>) {
+        let _ = peer;
+    }
+
+    /// The connection has ended, as `info` tells. Called once for each that was opened.
+    fn close(&mut self, id: ConnectionId, state: Self::State, info: &CloseInfo) {
+        let _ = (id, state, info);
+    }
+}
+
+/// A connection in the hands of a [`Handler`].
+pub struct Peer<'a, T> {
+    pub(super) id: ConnectionId,
+    pub(super) connection: &'a mut Connection,
+    pub(super) tcp: &'a mut TcpStream,
+    pub(super) state: &'a mut T,
+    pub(super) now: Time,
+    /// What the byte stream has failed with.
+    pub(super) failed: &'a mut bool,
+}
+
+/// What became of a message that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a peer that does not keep up has to be told from one that does"]
+pub enum Sent {
+    /// It leaves at once, as far as is known.
+    Sent,
+    /// The peer does not keep up: so many bytes wait to be written, this message among them.
+    /// [`Handler::drain`] will tell when they have been.
+    Queued(usize),
+    /// It will not be sent: [`Config::max_outgoing`](wsconn::Config::max_outgoing) bytes wait to be
+    /// written, or the connection is closing.
+    Refused,
+}
+
+impl<T> Peer<'_, T> {
+    /// Which connection this is, for [`Remote`](super::Remote).
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// What the application keeps for it.
+    pub fn state(&mut self) -> &mut T {
+        self.state
+    }
+
+    /// The address of the peer.
+    pub fn addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.peer_addr()
+    }
+
+    /// How many bytes wait to be written.
+    pub fn queued(&self) -> usize {
+        self.connection.outgoing().len()
+    }
+
+    /// Sends a message: text from a string, binary from bytes.
+    ///
+    /// A large one is written at once, together with what was sent before it, from where it lies: only
+    /// what the peer does not take is copied.
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Sent {
+        let message = message.into();
+        let sent = if message.as_bytes().len() < DIRECT_WRITE {
+            if self.connection.wants_buffer() {
+                self.connection.lend(pool::take_write());
+            }
+            self.connection.send(message)
+        } else {
+            self.send_direct(message)
+        };
+        match sent {
+            Ok(()) if self.connection.is_blocked() => Sent::Queued(self.queued()),
+            Ok(()) => Sent::Sent,
+            Err(_) => Sent::Refused,
+        }
+    }
+
+    fn send_direct(&mut self, message: Message<'_>) -> Result<(), Misuse> {
+        let blocked = self.connection.is_blocked();
+        let mut sending = self.connection.send_direct(message)?;
+        let mut blocked_now = false;
+        while !blocked && !sending.is_done() {
+            match self.tcp.write_vectored(&sending.slices().map(IoSlice::new)) {
+                Ok(len) if len > 0 => sending.advance(len),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    blocked_now = true;
+                    break;
+                }
+                _ => {
+                    *self.failed = true;
+                    break;
+                }
+            }
+        }
+        drop(sending);
+        if blocked_now {
+            self.connection.blocked(self.now);
+        }
+        Ok(())
+    }
+
+    /// Sends a ping of at most 125 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`] if it is longer, if the connection is closing, or if too much waits to be written.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Misuse> {
+        self.connection.ping(payload)
+    }
+
+    /// Begins to close the connection. Messages that the peer sends until its own close frame are
+    /// still handled.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`] for a code that must not be sent, a reason of more than 123 bytes, or a connection
+    /// that is closing already.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
+        self.connection.close(code, reason, self.now)
+    }
+}

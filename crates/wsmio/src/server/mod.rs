@@ -1,0 +1,121 @@
+//! The event-loop server: a loop in each thread, one read buffer per loop.
+
+mod entry;
+mod event_loop;
+mod handler;
+mod remote;
+mod slots;
+mod wheel;
+
+pub use handler::{Handler, Peer, Sent};
+pub use remote::{ConnectionId, Gone, Remote};
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    panic,
+    sync::Arc,
+    thread,
+};
+
+use mio::Poll;
+use socket2::{Domain, Protocol, Socket, Type};
+use wsconn::opening::ServerOptions;
+
+use self::{event_loop::EventLoop, remote::Mailbox};
+
+/// The connections that the system keeps until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// A WebSocket server: one event loop per thread, each with connections of its own.
+///
+/// See the [crate's page](crate) for an example, and [`Handler`] for what it calls.
+pub struct Server {
+    addr: SocketAddr,
+    options: Arc<ServerOptions>,
+    loops: Vec<Loop>,
+    remote: Remote,
+}
+
+/// A loop that has not begun.
+struct Loop {
+    poll: Poll,
+    listener: TcpListener,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Server {
+    /// Listens on an address; port 0 takes a free one. One loop, default options.
+    pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        Self::bind_with(addr, 1, ServerOptions::default())
+    }
+
+    /// Listens with `threads` loops, at least one, and these options. With more than one, each has a
+    /// listener of its own (`SO_REUSEPORT`), among which the system shares out the connections.
+    pub fn bind_with(addr: SocketAddr, threads: usize, options: ServerOptions) -> io::Result<Self> {
+        let threads = threads.max(1);
+        let mut bound = addr;
+        let mut loops = Vec::with_capacity(threads);
+        for index in 0..threads {
+            let listener = listen(bound, threads > 1)?;
+            bound = listener.local_addr()?;
+            let poll = Poll::new()?;
+            let mailbox = Arc::new(Mailbox::new(index, poll.registry())?);
+            loops.push(Loop { poll, listener, mailbox });
+        }
+        let remote = Remote::new(loops.iter().map(|one| one.mailbox.clone()).collect());
+        Ok(Self { addr: bound, options: Arc::new(options), loops, remote })
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// A handle for other threads: to send, to broadcast, to close and to stop.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Serves until [`Remote::stop`], with a handler for each loop. One of the loops runs on this
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let a loop wait for its connections. What fails on one connection ends
+    /// that connection only.
+    pub fn run<H: Handler>(self, handler: impl Fn() -> H + Sync) -> io::Result<()> {
+        let Self { options, loops, remote, .. } = self;
+        thread::scope(|scope| {
+            let mut running = Vec::new();
+            for one in loops {
+                let (options, handler) = (options.clone(), &handler);
+                running.push(scope.spawn(move || {
+                    EventLoop::new(one.poll, one.listener, one.mailbox, options, handler())?.run()
+                }));
+            }
+            let mut result = Ok(());
+            for one in running {
+                let ended = one.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+                if ended.is_err() {
+                    // The others cannot go on without it: their share of the port would starve.
+                    remote.stop(std::time::Duration::ZERO);
+                }
+                result = result.and(ended);
+            }
+            result
+        })
+    }
+}
+
+fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

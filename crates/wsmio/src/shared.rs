@@ -1,0 +1,214 @@
+//! What the two halves of a socket share: the connection under its lock.
+
+use std::{
+    io::{self, IoSlice},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use mio::Waker;
+use wsconn::{
+    CloseCode, CloseInfo, Connection, Time,
+    transport::{Driver, Error, Inbox, Io},
+};
+
+use crate::{Stream, wait::Wait};
+
+pub(crate) struct Shared<S> {
+    /// Locked while bytes are moved, never while a thread waits.
+    core: Mutex<Core<S>>,
+    /// What ends the wait of each half, once it has waited.
+    wakers: [OnceLock<Arc<Waker>>; 2],
+    closed: OnceLock<CloseInfo>,
+    subprotocol: Option<Box<str>>,
+}
+
+pub(crate) struct Core<S> {
+    pub(crate) driver: Driver,
+    stream: S,
+    /// When the connection's time began.
+    origin: Instant,
+}
+
+/// Which half.
+#[derive(Clone, Copy)]
+pub(crate) enum Half {
+    Receiver = 0,
+    Sender = 1,
+}
+
+/// How one half waits.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    wait: Option<Wait>,
+    /// How long a call may wait.
+    pub(crate) limit: Option<Duration>,
+}
+
+/// A byte stream and a clock that do not block, and note what there is to wait for.
+pub(crate) struct NonBlocking<'a, S> {
+    stream: &'a mut S,
+    origin: Instant,
+    deadline: Option<Time>,
+}
+
+impl<S: Stream> Core<S> {
+    pub(crate) fn new(stream: S, connection: Connection, origin: Instant) -> Self {
+        Self { driver: Driver::new(connection), stream, origin }
+    }
+
+    /// Begins the closing handshake, unless it has begun.
+    pub(crate) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.driver.begin_close(Time::from_origin(self.origin.elapsed()), code, reason)
+    }
+}
+
+impl<S> Shared<S> {
+    pub(crate) fn new(core: Core<S>, subprotocol: Option<Box<str>>) -> Self {
+        Self {
+            core: Mutex::new(core),
+            wakers: [OnceLock::new(), OnceLock::new()],
+            closed: OnceLock::new(),
+            subprotocol,
+        }
+    }
+
+    pub(crate) fn close_info(&self) -> Option<&CloseInfo> {
+        self.closed.get()
+    }
+
+    pub(crate) fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The receiving half is dropped, with what it has read and not used: from now on the sending one
+    /// reads.
+    pub(crate) fn receiver_gone(&self, inbox: &mut Inbox) {
+        self.now(|core| core.driver.receiver_gone(inbox));
+        self.wake();
+    }
+
+    /// Does what need not wait.
+    pub(crate) fn now<T>(&self, step: impl FnOnce(&mut Core<S>) -> T) -> T {
+        let mut core = self.lock();
+        let result = step(&mut core);
+        self.note_end(core);
+        result
+    }
+
+    /// Publishes how the connection ended, and tells the other half, which may be waiting for it.
+    fn note_end(&self, mut core: MutexGuard<'_, Core<S>>) {
+        let Some(info) = core.driver.close_info() else { return };
+        let news = self.closed.get().is_none();
+        if news {
+            let _ = self.closed.set(info.clone());
+        }
+        let over = core.driver.is_newly_over();
+        drop(core);
+        if news || over {
+            self.wake();
+        }
+    }
+
+    /// Ends the waits of both halves: they look again.
+    pub(crate) fn wake(&self) {
+        for waker in self.wakers.iter().filter_map(OnceLock::get) {
+            // It can only fail where the system is out of memory; the deadlines hold all the same.
+            let _ = waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core<S>> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Stream> Shared<S> {
+    /// Does what may have to wait, as `half`, and waits.
+    ///
+    /// Fails with [`io::ErrorKind::TimedOut`] once the half's own limit is over.
+    pub(crate) fn block<T>(
+        &self,
+        half: Half,
+        waiting: &mut Waiting,
+        mut step: impl FnMut(&mut Driver, &mut NonBlocking<'_, S>) -> Poll<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut give_up = None;
+        loop {
+            let (polled, deadline, fd) = self.now(|core| {
+                let Core { driver, stream, origin } = core;
+                let fd = stream.as_raw_fd();
+                let mut io = NonBlocking { stream, origin: *origin, deadline: None };
+                let polled = step(driver, &mut io);
+                // One beyond what the clock can tell never comes.
+                let deadline = io.deadline.and_then(|at| origin.checked_add(at.since_origin()));
+                (polled, deadline, fd)
+            });
+            if let Poll::Ready(result) = polled {
+                return result;
+            }
+            if give_up.is_none() {
+                give_up = waiting.limit.and_then(|limit| Instant::now().checked_add(limit));
+            } else if give_up.is_some_and(|give_up| give_up <= Instant::now()) {
+                return Err(Error::Io(io::ErrorKind::TimedOut.into()));
+            }
+            let wait = match &mut waiting.wait {
+                Some(wait) => wait,
+                None => {
+                    let wait = Wait::new(fd)?;
+                    let [receiver, sender] = &self.wakers;
+                    let waker = match half {
+                        Half::Receiver => receiver,
+                        Half::Sender => sender,
+                    };
+                    let _ = waker.set(wait.waker());
+                    waiting.wait.insert(wait)
+                }
+            };
+            wait.wait([deadline, give_up].into_iter().flatten().min())?;
+        }
+    }
+}
+
+impl<S: Stream> Io for NonBlocking<'_, S> {
+    fn now(&self) -> Time {
+        Time::from_origin(self.origin.elapsed())
+    }
+
+    fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        pending(self.stream.read(buffer))
+    }
+
+    fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        pending(self.stream.write(bytes))
+    }
+
+    fn poll_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        pending(self.stream.write_vectored(slices))
+    }
+
+    fn poll_flush(&mut self) -> Poll<io::Result<()>> {
+        pending(self.stream.flush())
+    }
+
+    fn poll_shutdown(&mut self) -> Poll<io::Result<()>> {
+        pending(self.stream.shutdown_write())
+    }
+
+    fn poll_deadline(&mut self, deadline: Time) -> Poll<()> {
+        if deadline <= self.now() {
+            return Poll::Ready(());
+        }
+        self.deadline = Some(deadline);
+        Poll::Pending
+    }
+}
+
+/// What would block is pending.
+pub(crate) fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}

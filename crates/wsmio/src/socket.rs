@@ -1,0 +1,335 @@
+use std::{net::TcpStream, sync::Arc, time::Duration};
+
+use wsconn::{
+    Chunk, CloseCode, CloseInfo, Delivery, Event, Location, Message,
+    transport::{Error, Inbox},
+};
+
+use crate::{
+    Stream,
+    shared::{Core, Half, Shared, Waiting},
+};
+
+/// A WebSocket connection whose calls block.
+///
+/// Made by [`connect`](crate::connect) and [`accept`](crate::accept).
+///
+/// # Who moves the bytes
+///
+/// There is no thread behind it. Pings are answered, keepalive pings sent, deadlines kept and queued
+/// messages written while a thread is in some call on it, so keep one there: normally in
+/// [`recv`](Self::recv), in a loop.
+///
+/// # The end
+///
+/// [`recv`](Self::recv) gives `None` once the connection has ended, and
+/// [`close_info`](Self::close_info) tells how. Dropping the socket ends the byte stream without a
+/// closing handshake, which the peer sees as code 1006; call [`close`](Self::close) first.
+pub struct WebSocket<S = TcpStream> {
+    receiver: Receiver<S>,
+    sender: Sender<S>,
+}
+
+/// The receiving half of a [`WebSocket`]; see [`WebSocket::split`].
+pub struct Receiver<S = TcpStream> {
+    shared: Arc<Shared<S>>,
+    inbox: Inbox,
+    waiting: Waiting,
+}
+
+/// The sending half of a [`WebSocket`]; see [`WebSocket::split`].
+pub struct Sender<S = TcpStream> {
+    shared: Arc<Shared<S>>,
+    waiting: Waiting,
+}
+
+impl<S> WebSocket<S> {
+    pub(crate) fn new(core: Core<S>, inbox: Inbox, subprotocol: Option<Box<str>>) -> Self {
+        let shared = Arc::new(Shared::new(core, subprotocol));
+        let receiver = Receiver { shared: shared.clone(), inbox, waiting: Waiting::default() };
+        Self { receiver, sender: Sender { shared, waiting: Waiting::default() } }
+    }
+
+    /// How the connection ended: who closed it, with which code and reason, and whether it was clean.
+    /// `None` while that is not known.
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.sender.close_info()
+    }
+
+    /// The subprotocol that was agreed in the opening handshake.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.sender.shared.subprotocol()
+    }
+
+    /// Two halves for two threads, each of which blocks on its own. Pongs, keepalive and the closing
+    /// handshake go on whichever of them is blocked. Either may be dropped: without its receiver a
+    /// connection still answers pings while the sender is blocked, and what else comes is discarded.
+    pub fn split(self) -> (Receiver<S>, Sender<S>) {
+        (self.receiver, self.sender)
+    }
+
+    /// The two halves, borrowed: to send while a received message is still at hand.
+    pub fn halves(&mut self) -> (&mut Receiver<S>, &mut Sender<S>) {
+        (&mut self.receiver, &mut self.sender)
+    }
+
+    /// How long a receiving call may block; see [`Receiver::set_read_timeout`].
+    pub fn set_read_timeout(&mut self, limit: Option<Duration>) {
+        self.receiver.set_read_timeout(limit);
+    }
+
+    /// How long a sending call may block; see [`Sender::set_write_timeout`].
+    pub fn set_write_timeout(&mut self, limit: Option<Duration>) {
+        self.sender.set_write_timeout(limit);
+    }
+}
+
+impl<S: Stream> WebSocket<S> {
+    /// The next message; see [`Receiver::recv`].
+    pub fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
+        self.receiver.recv()
+    }
+
+    /// The next message, ping or pong; see [`Receiver::recv_event`].
+    pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.receiver.recv_event()
+    }
+
+    /// The next part of a message; see [`Receiver::recv_chunk`].
+    pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
+        self.receiver.recv_chunk()
+    }
+
+    /// Sends a message; see [`Sender::send`].
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.send(message)
+    }
+
+    /// Queues a message; see [`Sender::feed`].
+    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender.feed(message)
+    }
+
+    /// Queues a part of a message; see [`Sender::feed_fragment`].
+    pub fn feed_fragment<'m>(
+        &mut self,
+        part: impl Into<Message<'m>>,
+        fin: bool,
+    ) -> Result<(), Error> {
+        self.sender.feed_fragment(part, fin)
+    }
+
+    /// Writes what is queued; see [`Sender::flush`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.sender.flush()
+    }
+
+    /// Sends a ping; see [`Sender::ping`].
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.sender.ping(payload)
+    }
+
+    /// Closes the connection: sends what is queued and a close frame, waits for the peer's, and ends
+    /// the byte stream. What the peer still sends before its close frame is discarded.
+    ///
+    /// [`CloseCode::NO_STATUS`] sends a close frame without a body; the reason may have 123 bytes. If
+    /// closing has begun already, by either side, it is only waited for. It takes at most
+    /// [`Config::close_timeout`](crate::Config::close_timeout) and
+    /// [`Config::fin_timeout`](crate::Config::fin_timeout) together.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.sender.shared.now(|core| core.begin_close(code, reason))?;
+        loop {
+            // A message that was begun in chunks is finished in chunks.
+            let delivery = self.receiver.shared.now(|core| core.driver.delivery());
+            if self.receiver.location(delivery, false)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl<S> Receiver<S> {
+    /// As [`WebSocket::close_info`].
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.shared.close_info()
+    }
+
+    /// How long a call may block before it fails with [`Error::Io`] of kind
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Nothing is lost by that: call again. Default: no
+    /// limit but the connection's own.
+    pub fn set_read_timeout(&mut self, limit: Option<Duration>) {
+        self.waiting.limit = limit;
+    }
+
+    /// The socket again, if the halves are of one.
+    ///
+    /// # Errors
+    ///
+    /// Both halves, as they were, if they are not.
+    #[expect(clippy::result_large_err, reason = "the halves go back to where they came from")]
+    pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, (Self, Sender<S>)> {
+        if Arc::ptr_eq(&self.shared, &sender.shared) {
+            Ok(WebSocket { receiver: self, sender })
+        } else {
+            Err((self, sender))
+        }
+    }
+}
+
+impl<S: Stream> Receiver<S> {
+    /// The next message, borrowed until the next call: `None` once the connection has ended, as
+    /// [`close_info`](Self::close_info) then tells. That the peer closed, or broke the protocol, is no
+    /// error.
+    ///
+    /// Before it blocks, it writes what is queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::Timeout`] once, if they ended the connection, on whichever half is
+    /// called first; [`Error::Io`] of kind `TimedOut` after
+    /// [`set_read_timeout`](Self::set_read_timeout); [`Error::Misuse`] in the middle of a message that
+    /// [`recv_chunk`](Self::recv_chunk) has begun.
+    pub fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
+        let location = self.location(Delivery::Messages, false)?;
+        Ok(location.and_then(|location| match self.inbox.event(&location) {
+            Event::Message(message) => Some(message),
+            _ => None,
+        }))
+    }
+
+    /// As [`recv`](Self::recv), but shows pings and pongs too. Pings have been answered already.
+    pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        let location = self.location(Delivery::Messages, true)?;
+        Ok(location.map(|location| self.inbox.event(&location)))
+    }
+
+    /// The next part of a message, as soon as it arrives: for messages too large to hold. `None` once
+    /// the connection has ended.
+    ///
+    /// A message begun in chunks must be finished in chunks. The limits hold all the same: raise
+    /// [`Config::max_message_size`](crate::Config::max_message_size) and
+    /// [`Config::max_frame_size`](crate::Config::max_frame_size) for messages larger than them.
+    ///
+    /// Errors as for [`recv`](Self::recv).
+    pub fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
+        let location = self.location(Delivery::Chunks, false)?;
+        Ok(location.and_then(|location| match self.inbox.event(&location) {
+            Event::Chunk(chunk) => Some(chunk),
+            _ => None,
+        }))
+    }
+
+    fn location(&mut self, delivery: Delivery, controls: bool) -> Result<Option<Location>, Error> {
+        let Self { shared, inbox, waiting } = self;
+        loop {
+            let location = match shared.now(|core| core.driver.buffered_event(inbox, delivery))? {
+                Some(location) => location,
+                None => {
+                    let waited = shared.block(Half::Receiver, waiting, |driver, io| {
+                        driver.poll_event(io, inbox, delivery)
+                    });
+                    match waited? {
+                        Some(location) => location,
+                        None => return Ok(None),
+                    }
+                }
+            };
+            if controls || !location.is_control() {
+                return Ok(Some(location));
+            }
+        }
+    }
+}
+
+impl<S> Drop for Receiver<S> {
+    fn drop(&mut self) {
+        self.shared.receiver_gone(&mut self.inbox);
+    }
+}
+
+impl<S> Sender<S> {
+    /// As [`WebSocket::close_info`].
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.shared.close_info()
+    }
+
+    /// How long a call may block before it fails with [`Error::Io`] of kind
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut). A message that was accepted goes out with what is
+    /// written next. Default: no limit but the connection's own.
+    pub fn set_write_timeout(&mut self, limit: Option<Duration>) {
+        self.waiting.limit = limit;
+    }
+}
+
+impl<S: Stream> Sender<S> {
+    /// Sends a message: text from a string, binary from bytes. Returns when it, and all that was
+    /// queued before, has been written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] once closing has begun, by either side; [`Error::Io`] and
+    /// [`Error::Timeout`] as for [`Receiver::recv`]; [`Error::Misuse`] while a message is being sent
+    /// in fragments.
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.feed(message)?;
+        self.flush()
+    }
+
+    /// Queues a message. It leaves with the next [`flush`](Self::flush), or [`send`](Self::send), or
+    /// [`recv`](Receiver::recv) that has to block, or when 64 KiB are queued: so the answers to many
+    /// messages that arrived together leave together.
+    ///
+    /// It blocks only while [`Config::max_outgoing`](crate::Config::max_outgoing) bytes are queued.
+    /// Errors as for [`send`](Self::send).
+    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        if self.shared.now(|core| core.driver.try_queue(message)) {
+            return Ok(());
+        }
+        let Self { shared, waiting } = self;
+        shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue(io, message))
+    }
+
+    /// Queues a part of a message as a fragment (RFC 6455 §5.4), the last one if `fin`: for messages
+    /// too large to hold, or not known in full yet. All parts are of one kind.
+    ///
+    /// Blocks and fails as [`feed`](Self::feed).
+    pub fn feed_fragment<'m>(
+        &mut self,
+        part: impl Into<Message<'m>>,
+        fin: bool,
+    ) -> Result<(), Error> {
+        let part = part.into();
+        let Self { shared, waiting } = self;
+        shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue_fragment(io, part, fin))
+    }
+
+    /// Writes all that is queued, and blocks until the stream has taken it.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let Self { shared, waiting } = self;
+        shared.block(Half::Sender, waiting, |driver, io| driver.poll_flush(io))
+    }
+
+    /// Sends a ping of at most 125 bytes. The peer's pong is seen by [`Receiver::recv_event`].
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let Self { shared, waiting } = self;
+        shared.block(Half::Sender, waiting, |driver, io| driver.poll_ping(io, payload))?;
+        self.flush()
+    }
+
+    /// Closes the connection, as [`WebSocket::close`]. The receiving half has to be kept receiving, or
+    /// dropped, for the peer's close frame to be seen before
+    /// [`Config::close_timeout`](crate::Config::close_timeout).
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.shared.now(|core| core.begin_close(code, reason))?;
+        let Self { shared, waiting } = self;
+        shared.block(Half::Sender, waiting, |driver, io| driver.poll_closed(io))
+    }
+}
+
+impl<S> Drop for Sender<S> {
+    fn drop(&mut self) {
+        // The receiver may wait for what only the sender could have done.
+        self.shared.wake();
+    }
+}
