@@ -13,18 +13,26 @@ use rustyline_async::{Readline, ReadlineEvent, SharedWriter};
 use tokio::{sync::mpsc, time::sleep};
 use wstokio::{
     CloseCause, CloseCode, CloseInfo, Config, Connector, Error, Event, Message, Receiver, Sender,
-    opening::ClientOptions,
+    Side,
+    opening::{ClientOptions, HandshakeFailure},
 };
 
 use crate::{Transport, size};
 
 #[derive(Args)]
+#[command(after_help = "\
+Messages go to standard output, all else to standard error.
+
+The exit status is 0 if either side closed the connection with 1000, 1001 or no code, 2 for a wrong
+command line, and 1 for everything else.
+
+Examples:
+  ws connect ws://127.0.0.1:9001
+  printf 'one\\ntwo\\n' | ws connect ws://127.0.0.1:9001
+  ws connect --header 'Authorization: Bearer 123' ws://127.0.0.1:9001/path")]
 pub(crate) struct Arguments {
     /// The server, as in ws://127.0.0.1:9001/path
     url: String,
-    /// What moves the bytes
-    #[arg(long, value_enum, default_value_t = Transport::Tokio)]
-    transport: Transport,
     /// Send binary messages instead of text
     #[arg(long)]
     binary: bool,
@@ -37,12 +45,15 @@ pub(crate) struct Arguments {
     /// Send an Origin header, as a browser would
     #[arg(long)]
     origin: Option<String>,
-    /// How long to wait for replies after the end of input, in seconds
+    /// How long to wait for replies after the end of input
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     linger: Duration,
     /// The longest message to take, as in 64MiB
-    #[arg(long, value_parser = size::parse, default_value = "16MiB")]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "16MiB")]
     max_message: u64,
+    /// What moves the bytes
+    #[arg(long, value_enum, default_value_t = Transport::Tokio)]
+    transport: Transport,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -95,6 +106,9 @@ async fn talk(arguments: Arguments) -> Result<ExitCode, String> {
         (Err(error), _) => Err(error),
         (Ok(()), Some(info)) => {
             eprintln!("{info}");
+            if info.code == CloseCode::MESSAGE_TOO_BIG && info.by == Side::Local {
+                eprintln!("--max-message raises the limit");
+            }
             Ok(if is_clean(info) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         (Ok(()), None) => Ok(ExitCode::FAILURE),
@@ -110,12 +124,16 @@ fn is_clean(info: &CloseInfo) -> bool {
 /// Sends what is put in, and closes some time after the end of it.
 async fn send(mut tx: Sender, mut input: mpsc::Receiver<Vec<u8>>, binary: bool, linger: Duration) {
     let result = async {
+        let mut number = 0_u64;
         while let Some(line) = input.recv().await {
+            number += 1;
             let message = match std::str::from_utf8(&line) {
                 _ if binary => Message::Binary(&line),
                 Ok(text) => Message::Text(text),
                 Err(_) => {
-                    eprintln!("a line is not UTF-8 and was not sent; --binary sends any bytes");
+                    eprintln!(
+                        "line {number} is not UTF-8 and was not sent; --binary sends any bytes"
+                    );
                     continue;
                 }
             };
@@ -134,7 +152,8 @@ async fn send(mut tx: Sender, mut input: mpsc::Receiver<Vec<u8>>, binary: bool, 
 
 /// Shows what comes until the connection ends.
 async fn receive(rx: &mut Receiver, output: &mut Output) -> Result<(), String> {
-    while let Some(event) = rx.recv_event().await.map_err(|error| error.to_string())? {
+    let lost = |error: Error| format!("the connection was lost: {error}");
+    while let Some(event) = rx.recv_event().await.map_err(lost)? {
         let shown = match event {
             Event::Message(Message::Text(text)) => output.message(text.as_bytes()),
             Event::Message(Message::Binary(bytes)) => output.binary(bytes),
@@ -155,16 +174,34 @@ fn printable(bytes: &[u8]) -> String {
     }
 }
 
+/// What happened, and what to do about it.
 fn cannot_connect(url: &str, error: &Error) -> String {
-    let hint = match error {
+    let advice = match error {
         // It names the URL itself.
         Error::Url(problem) => return problem.clone(),
         Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            "nothing listens there: is the server running, and the port right?"
+            let problem = "nothing listens there: is the server running, and the port right?";
+            return format!("cannot connect to {url}: {problem}");
         }
-        error => return format!("cannot connect to {url}: {error}"),
+        Error::Io(_) => "is the address right, and the network up?",
+        Error::Timeout(_) => "is this a server for ws://, without TLS, and no firewall in between?",
+        Error::Handshake(HandshakeFailure::Status { status, .. }) => match status {
+            200..=299 | 404 | 405 | 426 => "check the path",
+            300..=399 => "redirects are not followed: give its ws:// address yourself",
+            401 => "give one with --header 'Authorization: …'",
+            403 => "it may want another --origin, or a --header that says who you are",
+            500..=599 => "try again later",
+            _ => "",
+        },
+        Error::Handshake(HandshakeFailure::Eof | HandshakeFailure::Peer(_)) => {
+            "is this a server for ws://, without TLS?"
+        }
+        _ => "",
     };
-    format!("cannot connect to {url}: {hint}")
+    match advice {
+        "" => format!("cannot connect to {url}: {error}"),
+        advice => format!("cannot connect to {url}: {error}; {advice}"),
+    }
 }
 
 /// Where messages are shown: a terminal, where a line may be half typed, or a pipe.

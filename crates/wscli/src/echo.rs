@@ -15,25 +15,28 @@ use wstokio::{
 use crate::{Transport, cannot_listen, size};
 
 #[derive(Args)]
+#[command(
+    after_help = "Pages of any origin may connect. Try it with `ws connect ws://127.0.0.1:9001`."
+)]
 pub(crate) struct Arguments {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9001", value_parser = crate::address)]
+    addr: SocketAddr,
+    /// How many threads serve, each with connections of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// The longest message to take, as in 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "16MiB")]
+    max_message: u64,
+    /// The longest frame to take [default: as the longest message]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    max_frame: Option<u64>,
+    /// The most fragments to take in one message
+    #[arg(long, value_name = "N", default_value_t = Config::default().max_fragments)]
+    max_fragments: u32,
     /// What moves the bytes
     #[arg(long, value_enum, default_value_t = Transport::Tokio)]
     transport: Transport,
-    /// The address to listen on; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:9001")]
-    addr: SocketAddr,
-    /// How many threads serve, each with connections of its own
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: u16,
-    /// The longest message to take, as in 64MiB
-    #[arg(long, value_parser = size::parse, default_value = "16MiB")]
-    max_message: u64,
-    /// The longest frame to take [default: as the longest message]
-    #[arg(long, value_parser = size::parse)]
-    max_frame: Option<u64>,
-    /// The most fragments to take in one message
-    #[arg(long, default_value_t = Config::default().max_fragments)]
-    max_fragments: u32,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
@@ -48,12 +51,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let acceptor = Acceptor::new(options);
 
     let mut addr = arguments.addr;
+    let shared = arguments.threads > 1;
     let mut threads = Vec::new();
     for _ in 0..arguments.threads {
         // One loop per thread, each with a listener of its own that the kernel shares out to.
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-        let shared = arguments.threads > 1;
+        if shared && threads.is_empty() {
+            // Sharing it with another program would go unnoticed.
+            listen(&runtime, addr, false).map_err(|error| cannot_listen(addr, &error))?;
+        }
         let listener =
             listen(&runtime, addr, shared).map_err(|error| cannot_listen(addr, &error))?;
         addr = listener.local_addr().map_err(|error| error.to_string())?;

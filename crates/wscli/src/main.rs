@@ -23,7 +23,7 @@ struct Arguments {
 enum Command {
     /// Serve a chat to open in a browser
     Serve(serve::Arguments),
-    /// Serve the messages of each connection back to it
+    /// Serve an echo: each message goes back to where it came from
     Echo(echo::Arguments),
     /// Connect to a server: lines of input go out as messages, messages come out as lines
     Connect(connect::Arguments),
@@ -32,7 +32,7 @@ enum Command {
 /// What moves the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Transport {
-    /// Async, over tokio
+    // A doc comment here would turn the help into its long form.
     Tokio,
 }
 
@@ -46,6 +46,12 @@ fn main() -> ExitCode {
         eprintln!("ws: {problem}");
         ExitCode::FAILURE
     })
+}
+
+/// An address to listen on.
+fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    let example = "an address is a number and a port, as in 127.0.0.1:8080 or [::1]:8080";
+    text.parse().map_err(|_| example.to_owned())
 }
 
 /// Why an address cannot be listened on, and what to do.

@@ -250,10 +250,15 @@ impl End {
             let mut rest = read;
             loop {
                 let received = self.connection.receive(rest, Delivery::Messages, now);
-                let Some(location) = received.event else { break };
-                let mut trace = Trace::default();
-                trace.push(self.connection.event(rest, location));
-                self.events.append(&mut trace.events);
+                let done = received.event.is_none() && received.consumed == rest.len();
+                if let Some(location) = received.event {
+                    let mut trace = Trace::default();
+                    trace.push(self.connection.event(rest, location));
+                    self.events.append(&mut trace.events);
+                }
+                if done {
+                    break;
+                }
                 rest = rest.split_at_mut(received.consumed).1;
             }
         }

@@ -23,9 +23,15 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     unsafe { abort() }
 }
 
-/// The prebuilt `alloc` refers to it, though nothing unwinds here.
+/// The prebuilt `alloc` refers to these two, though nothing unwinds here.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    // SAFETY: abort may be called at any time.
+    unsafe { abort() }
+}
 
 /// Hands out 1 MiB from the front, and takes nothing back.
 struct Bump {

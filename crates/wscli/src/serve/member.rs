@@ -1,16 +1,14 @@
 //! One member's connection.
 
-use std::sync::Arc;
-
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, watch},
+    sync::watch,
 };
 use wstokio::{CloseCode, Error, Message, WebSocket};
 
 use super::{
     protocol::{self, MAX_TEXT, Notice, Request},
-    rooms::{Rooms, Seat},
+    rooms::{Mailbox, Rooms, Seat},
     stopped,
 };
 
@@ -25,9 +23,9 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     nick: String,
     stopping: watch::Receiver<bool>,
 ) {
-    let (seat, notices) = rooms.join(room, &nick);
+    let (seat, mailbox) = rooms.join(room, &nick);
     // How a connection ends is its client's business; `None` is its end.
-    let goodbye = talk(&mut ws, &seat, notices, stopping).await.ok().flatten();
+    let goodbye = talk(&mut ws, &seat, mailbox, stopping).await.ok().flatten();
     drop(seat);
     if let Some((code, reason)) = goodbye {
         let _ = ws.close(code, reason).await;
@@ -37,7 +35,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     ws: &mut WebSocket<S>,
     seat: &Seat<'_>,
-    mut notices: mpsc::Receiver<Arc<str>>,
+    mut mailbox: Mailbox,
     stopping: watch::Receiver<bool>,
 ) -> Result<Option<Goodbye>, Error> {
     let (rx, tx) = ws.halves();
@@ -56,19 +54,17 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                     tx.feed(&Notice::Error { message }.to_json()).await?;
                 }
             }
-            notice = notices.recv() => match notice {
+            notice = mailbox.notices.recv() => match notice {
                 // It leaves with the next wait, together with those that come meanwhile.
                 Some(notice) => {
                     let mut stopping = stopping.clone();
                     tokio::select! {
                         fed = tx.feed(&*notice) => fed?,
+                        _ = &mut mailbox.overflowed => return Ok(Some(TOO_SLOW)),
                         () = stopped(&mut stopping) => return Ok(Some(GOING_AWAY)),
                     }
                 }
-                None => {
-                    let reason = "messages came faster than you read them";
-                    return Ok(Some((CloseCode::TRY_AGAIN_LATER, reason)));
-                }
+                None => return Ok(Some(TOO_SLOW)),
             },
             () = stopped(&mut stop) => return Ok(Some(GOING_AWAY)),
         }
@@ -76,6 +72,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 const GOING_AWAY: Goodbye = (CloseCode::GOING_AWAY, "the server stops");
+const TOO_SLOW: Goodbye = (CloseCode::TRY_AGAIN_LATER, "messages came faster than you read them");
 
 /// Does what the page asks for, or says why not.
 fn obey(seat: &Seat<'_>, request: &str) -> Option<&'static str> {

@@ -31,9 +31,13 @@ const MAX_MESSAGE: u64 = 64 << 10;
 const MAX_OUTGOING: usize = 256 << 10;
 
 #[derive(Args)]
+#[command(after_help = "\
+Every room has an address of its own: /r/NAME. The last 100 messages of a room are kept in memory.
+The default address is for this machine only; --addr 0.0.0.0:8080 lets in whoever can reach it.
+Ctrl-C closes every connection with 1001 (going away).")]
 pub(crate) struct Arguments {
     /// The address to listen on; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = crate::address)]
     addr: SocketAddr,
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::protocol::{Notice, Said, Who};
 
@@ -45,7 +45,15 @@ struct Room {
 struct Member {
     nick: String,
     typing: bool,
-    mailbox: mpsc::Sender<Arc<str>>,
+    /// `None` once it has overflowed.
+    mailbox: Option<(mpsc::Sender<Arc<str>>, oneshot::Sender<()>)>,
+}
+
+/// What happens in a room, for one member.
+pub(super) struct Mailbox {
+    pub(super) notices: mpsc::Receiver<Arc<str>>,
+    /// Done when the mailbox has overflowed: the member has to go, however busy it is.
+    pub(super) overflowed: oneshot::Receiver<()>,
 }
 
 /// A member's place in a room. Dropping it leaves.
@@ -56,17 +64,19 @@ pub(super) struct Seat<'r> {
 }
 
 impl Rooms {
-    /// Joins a room. The mailbox gets the welcome first, then all that happens; it closes if its
+    /// Joins a room. The mailbox gets the welcome first, then all that happens; it overflows if its
     /// reader does not keep up.
-    pub(super) fn join(&self, name: &str, nick: &str) -> (Seat<'_>, mpsc::Receiver<Arc<str>>) {
+    pub(super) fn join(&self, name: &str, nick: &str) -> (Seat<'_>, Mailbox) {
         let (mailbox, notices) = mpsc::channel(MAILBOX);
+        let (keeps_up, overflowed) = oneshot::channel();
         let mut state = self.lock();
         state.members += 1;
         let id = state.members;
         let room = state.rooms.entry(name.to_owned()).or_default();
         room.at = now();
         room.tell(&Notice::Joined { id, nick, at: room.at });
-        let member = Member { nick: nick.to_owned(), typing: false, mailbox: mailbox.clone() };
+        let way_in = Some((mailbox.clone(), keeps_up));
+        let member = Member { nick: nick.to_owned(), typing: false, mailbox: way_in };
         room.members.insert(id, member);
         let members = room.members.iter().map(|(id, member)| Who { id: *id, nick: &member.nick });
         let welcome = Notice::Welcome {
@@ -77,7 +87,7 @@ impl Rooms {
             history: room.history.iter().collect(),
         };
         let _ = mailbox.try_send(welcome.to_json().into());
-        (Seat { rooms: self, room: name.to_owned(), id }, notices)
+        (Seat { rooms: self, room: name.to_owned(), id }, Mailbox { notices, overflowed })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -157,12 +167,14 @@ impl State {
 
 impl Room {
     /// Puts a notice into every mailbox. It never waits: a member whose mailbox is full has not read
-    /// for long, and has its mailbox closed.
+    /// for long, and loses it.
     fn tell(&mut self, notice: &Notice<'_>) {
         let notice: Arc<str> = notice.to_json().into();
         for member in self.members.values_mut() {
-            if member.mailbox.try_send(notice.clone()).is_err() {
-                member.mailbox = mpsc::channel(1).0;
+            if let Some((mailbox, _)) = &member.mailbox
+                && mailbox.try_send(notice.clone()).is_err()
+            {
+                member.mailbox = None;
             }
         }
     }
@@ -186,8 +198,8 @@ fn now() -> u64 {
 mod tests {
     use super::*;
 
-    fn drain(mailbox: &mut mpsc::Receiver<Arc<str>>) -> Vec<serde_json::Value> {
-        std::iter::from_fn(|| mailbox.try_recv().ok())
+    fn drain(mailbox: &mut Mailbox) -> Vec<serde_json::Value> {
+        std::iter::from_fn(|| mailbox.notices.try_recv().ok())
             .map(|json| serde_json::from_str(&json).unwrap())
             .collect()
     }
@@ -237,7 +249,11 @@ mod tests {
             assert!(!drain(&mut ada_hears).is_empty());
         }
         assert_eq!(drain(&mut stuck_hears).len(), MAILBOX);
-        assert!(stuck_hears.is_closed());
+        assert!(stuck_hears.notices.is_closed());
+        assert!(matches!(
+            stuck_hears.overflowed.try_recv(),
+            Err(oneshot::error::TryRecvError::Closed)
+        ));
     }
 
     #[test]

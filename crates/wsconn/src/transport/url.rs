@@ -21,21 +21,32 @@ impl Url {
             // and MUST NOT be used on these URIs."
             return Err(bad("it has a fragment (#…)"));
         }
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        if scheme.eq_ignore_ascii_case("wss") {
+            return Err(bad("wss:// needs TLS, which this build does not have; use ws://"));
+        }
+        if !scheme.eq_ignore_ascii_case("ws") {
+            return Err(bad("it does not start with ws://"));
+        }
+        if rest.is_empty() || rest.starts_with(['/', '?', ':']) {
+            return Err(bad("it has no host"));
+        }
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(bad(
+                "blanks and what is not ASCII are to be percent-encoded, as in %20, and host names \
+                 written in ASCII, as in xn--…",
+            ));
+        }
         let uri: Uri = url.parse().map_err(|error| bad(&format!("{error}")))?;
-        match uri.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => {
-                return Err(bad("wss:// needs TLS, which this build does not have; use ws://"));
-            }
-            _ => return Err(bad("it does not start with ws://")),
+        let Some(authority) = uri.authority() else { return Err(bad("it has no host")) };
+        if authority.as_str().contains('@') {
+            return Err(bad("a name and password belong into an Authorization header"));
         }
-        match uri.authority() {
-            Some(authority) if authority.as_str().contains('@') => {
-                Err(bad("a name and password belong into an Authorization header"))
-            }
-            Some(authority) if !authority.host().is_empty() => Ok(Self { uri }),
-            _ => Err(bad("it has no host")),
+        let port = authority.as_str().get(authority.host().len()..).unwrap_or_default();
+        if !matches!(port, "" | ":") && matches!(authority.port_u16(), None | Some(0)) {
+            return Err(bad("the port is not a number from 1 to 65535"));
         }
+        Ok(Self { uri })
     }
 
     /// The name or address to connect to, without the brackets of an IPv6 address.
@@ -76,6 +87,7 @@ mod tests {
         for (url, host, port, authority, target) in [
             ("ws://example.org", "example.org", 80, "example.org", "/"),
             ("WS://example.org:80/", "example.org", 80, "example.org", "/"),
+            ("ws://example.org:", "example.org", 80, "example.org", "/"),
             ("ws://example.org:8080?a=b", "example.org", 8080, "example.org:8080", "/?a=b"),
             ("ws://[::1]:9001/x/y?z", "::1", 9001, "[::1]:9001", "/x/y?z"),
         ] {
@@ -90,14 +102,19 @@ mod tests {
     #[test]
     fn what_is_no_websocket_url_is_refused_with_a_reason() {
         for (url, why) in [
-            ("", "not a URL"),
+            ("", "does not start with ws://"),
             ("/path", "does not start with ws://"),
             ("example.org", "does not start with ws://"),
             ("http://example.org", "does not start with ws://"),
             ("wss://example.org", "TLS"),
             ("ws://example.org/#x", "fragment"),
             ("ws://ada:secret@example.org", "Authorization"),
+            ("ws://", "no host"),
+            ("ws:///path", "no host"),
+            ("ws://example.org:99999/", "the port is not a number"),
+            ("ws://example.org:0/", "the port is not a number"),
             ("ws://exa mple.org", "not a URL"),
+            ("ws://exämple.org", "ASCII"),
             ("ws://example.org/\r\nX: y", "not a URL"),
         ] {
             let error = Url::parse(url).unwrap_err();
