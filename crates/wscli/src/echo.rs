@@ -40,7 +40,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
-    let Transport::Tokio = arguments.transport;
     let mut config = Config::default();
     config.max_message_size = arguments.max_message;
     config.max_frame_size = arguments.max_frame.unwrap_or(arguments.max_message);
@@ -48,8 +47,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let mut options = ServerOptions::default();
     options.config = Arc::new(config);
     options.origin = OriginPolicy::Any;
-    let acceptor = Acceptor::new(options);
+    match arguments.transport {
+        Transport::Tokio => over_tokio(arguments, options),
+        #[cfg(unix)]
+        Transport::Mio => over_mio(arguments, options),
+    }
+}
 
+#[cfg(unix)]
+fn over_mio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, String> {
+    struct Echo;
+
+    impl wsmio::Handler for Echo {
+        type State = ();
+
+        fn message(&mut self, peer: &mut wsmio::Peer<'_, ()>, message: wsmio::Message<'_>) {
+            if peer.send(message) == wsmio::Sent::Refused {
+                // It may be closing already.
+                let _ = peer.close(wsmio::CloseCode::TRY_AGAIN_LATER, "you read too slowly");
+            }
+        }
+    }
+
+    let addr = arguments.addr;
+    let server = wsmio::Server::bind_with(addr, arguments.threads.into(), options)
+        .map_err(|error| cannot_listen(addr, &error))?;
+    println!("listening on ws://{}", server.local_addr());
+    server.run(|| Echo).map_err(|error| format!("a serving thread has failed: {error}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn over_tokio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, String> {
+    let acceptor = Acceptor::new(options);
     let mut addr = arguments.addr;
     let shared = arguments.threads > 1;
     let mut threads = Vec::new();

@@ -32,8 +32,11 @@ enum Command {
 /// What moves the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Transport {
-    // A doc comment here would turn the help into its long form.
+    // Doc comments here would turn the help into its long form. Async, over tokio:
     Tokio,
+    // Blocking, or an event loop, over mio:
+    #[cfg(unix)]
+    Mio,
 }
 
 fn main() -> ExitCode {

@@ -1,0 +1,50 @@
+//! Talking over mio: a thread for each direction.
+
+use std::thread;
+
+use tokio::sync::mpsc;
+use wsmio::{CloseCode, CloseInfo, Connector, Error, Sender};
+
+use super::{Console, Talk, cannot_connect, lost, show};
+
+pub(super) fn run(talk: &Talk) -> Result<CloseInfo, String> {
+    let ws = Connector::new(talk.options.clone()).connect(&talk.url);
+    let ws = ws.map_err(|error| cannot_connect(&talk.url, &error))?;
+    talk.connected(ws.subprotocol());
+    let (mut rx, mut tx) = ws.split();
+    let (mut console, input) = Console::open()?;
+    let sending = talk.clone();
+    // It is left alone in the end: it may wait for a line that will not come. The receiving half tells
+    // how the connection ended.
+    thread::spawn(move || drop(send(&mut tx, &sending, input)));
+    let received = loop {
+        match rx.recv_event() {
+            Ok(Some(event)) => {
+                if let Err(problem) = show(event, &mut console) {
+                    break Err(problem);
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(lost(&error)),
+        }
+    };
+    console.close();
+    received?;
+    rx.close_info().cloned().ok_or_else(|| "the connection was lost".to_owned())
+}
+
+/// Sends what is put in, and closes some time after the end of it.
+fn send(tx: &mut Sender, talk: &Talk, mut input: mpsc::Receiver<Vec<u8>>) -> Result<(), Error> {
+    let mut number = 0;
+    while let Some(line) = input.blocking_recv() {
+        number += 1;
+        let Some(message) = talk.message(number, &line) else { continue };
+        tx.feed(message)?;
+        if input.is_empty() {
+            tx.flush()?;
+        }
+    }
+    tx.flush()?;
+    thread::sleep(talk.linger);
+    tx.close(CloseCode::NORMAL, "")
+}

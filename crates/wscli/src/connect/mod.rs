@@ -1,0 +1,179 @@
+//! `ws connect`: lines of input go out as messages, messages come out as lines.
+
+mod async_talk;
+#[cfg(unix)]
+mod blocking_talk;
+mod console;
+
+use std::{io, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Args;
+use wstokio::{
+    CloseCause, CloseCode, CloseInfo, Config, Error, Event, Message, Side,
+    opening::{ClientOptions, HandshakeFailure},
+};
+
+use self::console::Console;
+use crate::{Transport, size};
+
+#[derive(Args)]
+#[command(after_help = "\
+Messages go to standard output, all else to standard error.
+
+The exit status is 0 if either side closed the connection with 1000, 1001 or no code, 2 for a wrong
+command line, and 1 for everything else.
+
+Examples:
+  ws connect ws://127.0.0.1:9001
+  printf 'one\\ntwo\\n' | ws connect ws://127.0.0.1:9001
+  ws connect --header 'Authorization: Bearer 123' ws://127.0.0.1:9001/path")]
+pub(crate) struct Arguments {
+    /// The server, as in ws://127.0.0.1:9001/path
+    url: String,
+    /// Send binary messages instead of text
+    #[arg(long)]
+    binary: bool,
+    /// Add a header to the request, as in 'Authorization: Bearer 123'; may be repeated
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// Offer a subprotocol; may be repeated, the best first
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+    /// Send an Origin header, as a browser would
+    #[arg(long)]
+    origin: Option<String>,
+    /// How long to wait for replies after the end of input
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    linger: Duration,
+    /// The longest message to take, as in 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "16MiB")]
+    max_message: u64,
+    /// What moves the bytes
+    #[arg(long, value_enum, default_value_t = Transport::Tokio)]
+    transport: Transport,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        None => Err("a header is a name, a colon and a value".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
+    let mut config = Config::default();
+    config.max_message_size = arguments.max_message;
+    config.max_frame_size = arguments.max_message;
+    let mut options = ClientOptions::default();
+    options.config = Arc::new(config);
+    options.headers = arguments.header;
+    options.subprotocols = arguments.subprotocol;
+    options.origin = arguments.origin;
+    let talk =
+        Talk { url: arguments.url, options, binary: arguments.binary, linger: arguments.linger };
+    let info = match arguments.transport {
+        Transport::Tokio => async_talk::run(&talk)?,
+        #[cfg(unix)]
+        Transport::Mio => blocking_talk::run(&talk)?,
+    };
+    eprintln!("{info}");
+    if info.code == CloseCode::MESSAGE_TOO_BIG && info.by == Side::Local {
+        eprintln!("--max-message raises the limit");
+    }
+    Ok(if is_clean(&info) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is asked of a transport.
+#[derive(Clone)]
+struct Talk {
+    url: String,
+    options: ClientOptions,
+    binary: bool,
+    linger: Duration,
+}
+
+impl Talk {
+    fn connected(&self, subprotocol: Option<&str>) {
+        match subprotocol {
+            Some(subprotocol) => eprintln!("connected, subprotocol {subprotocol}"),
+            None => eprintln!("connected"),
+        }
+    }
+
+    /// The message that a line of input is, if it can be sent.
+    fn message<'l>(&self, number: u64, line: &'l [u8]) -> Option<Message<'l>> {
+        if self.binary {
+            return Some(Message::Binary(line));
+        }
+        let text = std::str::from_utf8(line).map(Message::Text).ok();
+        if text.is_none() {
+            eprintln!("line {number} is not UTF-8 and was not sent; --binary sends any bytes");
+        }
+        text
+    }
+}
+
+/// Shows what has come.
+fn show(event: Event<'_>, console: &mut Console) -> Result<(), String> {
+    let shown = match event {
+        Event::Message(Message::Text(text)) => console.message(text.as_bytes()),
+        Event::Message(Message::Binary(bytes)) => console.binary(bytes),
+        Event::Ping(payload) => console.note(&format!("ping {}", printable(payload))),
+        Event::Pong(payload) => console.note(&format!("pong {}", printable(payload))),
+        _ => Ok(()),
+    };
+    shown.map_err(|error| format!("cannot write the output: {error}"))
+}
+
+fn lost(error: &Error) -> String {
+    format!("the connection was lost: {error}")
+}
+
+/// Whether both sides meant to end it.
+fn is_clean(info: &CloseInfo) -> bool {
+    let goodbye = [CloseCode::NORMAL, CloseCode::GOING_AWAY, CloseCode::NO_STATUS];
+    info.cause == CloseCause::Handshake && goodbye.contains(&info.code)
+}
+
+fn printable(bytes: &[u8]) -> String {
+    let text = std::str::from_utf8(bytes).ok();
+    match text.filter(|text| !text.chars().any(char::is_control)) {
+        Some(text) => text.to_owned(),
+        None => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// What happened, and what to do about it.
+fn cannot_connect(url: &str, error: &Error) -> String {
+    let advice = match error {
+        // It names the URL itself.
+        Error::Url(problem) => return problem.clone(),
+        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            let problem = "nothing listens there: is the server running, and the port right?";
+            return format!("cannot connect to {url}: {problem}");
+        }
+        Error::Io(_) => "is the address right, and the network up?",
+        Error::Timeout(_) => "is this a server for ws://, without TLS, and no firewall in between?",
+        Error::Handshake(HandshakeFailure::Status { status, .. }) => match status {
+            200..=299 | 404 | 405 | 426 => "check the path",
+            300..=399 => "redirects are not followed: give its ws:// address yourself",
+            401 => "give one with --header 'Authorization: …'",
+            403 => "it may want another --origin, or a --header that says who you are",
+            500..=599 => "try again later",
+            _ => "",
+        },
+        Error::Handshake(HandshakeFailure::Eof | HandshakeFailure::Peer(_)) => {
+            "is this a server for ws://, without TLS?"
+        }
+        _ => "",
+    };
+    match advice {
+        "" => format!("cannot connect to {url}: {error}"),
+        advice => format!("cannot connect to {url}: {error}; {advice}"),
+    }
+}
