@@ -106,6 +106,8 @@ pub use connect::{Connector, connect};
 pub use server::{ConnectionId, Gone, Handler, Peer, Remote, Sent, Server};
 pub use socket::{Receiver, Sender, WebSocket};
 pub use stream::Stream;
+#[cfg(feature = "deflate")]
+pub use wsconn::deflate;
 pub use wsconn::{
     Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
     Side, Timeout, Violation, opening, transport::Error,

@@ -119,6 +119,25 @@ impl<S> Shared<S> {
         }
     }
 
+    /// Ends the wait of the other half, for which what it waits for has changed.
+    fn wake_other(&self, half: Half) {
+        let other = match half {
+            Half::Receiver => Half::Sender,
+            Half::Sender => Half::Receiver,
+        };
+        if let Some(waker) = self.waker(other).get() {
+            let _ = waker.wake();
+        }
+    }
+
+    fn waker(&self, half: Half) -> &OnceLock<Arc<Waker>> {
+        let [receiver, sender] = &self.wakers;
+        match half {
+            Half::Receiver => receiver,
+            Half::Sender => sender,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Core<S>> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,24 +165,25 @@ impl<S: Stream> Shared<S> {
                 (polled, deadline, fd)
             });
             if let Poll::Ready(result) = polled {
+                if deadline.is_some() {
+                    // This call is over, and the deadline holds: the other half has to know it.
+                    self.wake_other(half);
+                }
                 return result;
             }
             if give_up.is_none() {
                 give_up = waiting.limit.and_then(|limit| Instant::now().checked_add(limit));
             } else if give_up.is_some_and(|give_up| give_up <= Instant::now()) {
+                self.wake_other(half);
                 return Err(Error::Io(io::ErrorKind::TimedOut.into()));
             }
             let wait = match &mut waiting.wait {
                 Some(wait) => wait,
                 None => {
-                    let wait = Wait::new(fd)?;
-                    let [receiver, sender] = &self.wakers;
-                    let waker = match half {
-                        Half::Receiver => receiver,
-                        Half::Sender => sender,
-                    };
-                    let _ = waker.set(wait.waker());
-                    waiting.wait.insert(wait)
+                    let wait = waiting.wait.insert(Wait::new(fd)?);
+                    let _ = self.waker(half).set(wait.waker());
+                    // What the other half has done meanwhile has woken nobody: look again.
+                    continue;
                 }
             };
             wait.wait([deadline, give_up].into_iter().flatten().min())?;

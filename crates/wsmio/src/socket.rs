@@ -1,8 +1,13 @@
-use std::{net::TcpStream, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::TcpStream,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wsconn::{
-    Chunk, CloseCode, CloseInfo, Delivery, Event, Location, Message,
-    transport::{Error, Inbox},
+    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message, Time,
+    transport::{Error, Inbox, pool::ReadBuffer, random},
 };
 
 use crate::{
@@ -12,7 +17,9 @@ use crate::{
 
 /// A WebSocket connection whose calls block.
 ///
-/// Made by [`connect`](crate::connect) and [`accept`](crate::accept).
+/// Made by [`connect`](crate::connect) and [`accept`](crate::accept), or from a stream that has been
+/// upgraded by other means with [`from_server_stream`](Self::from_server_stream) and
+/// [`from_client_stream`](Self::from_client_stream).
 ///
 /// # Who moves the bytes
 ///
@@ -85,6 +92,27 @@ impl<S> WebSocket<S> {
 }
 
 impl<S: Stream> WebSocket<S> {
+    /// The server's side over a stream whose opening handshake is over. `read` is what was read
+    /// behind the request. Fails if the stream cannot be made non-blocking.
+    pub fn from_server_stream(stream: S, read: Vec<u8>, config: Arc<Config>) -> io::Result<Self> {
+        Self::from_stream(stream, read, Connection::server(config, Time::ZERO))
+    }
+
+    /// The client's side over a stream whose opening handshake is over. `read` is what was read
+    /// behind the response. Fails if the stream cannot be made non-blocking.
+    pub fn from_client_stream(stream: S, read: Vec<u8>, config: Arc<Config>) -> io::Result<Self> {
+        let connection = Connection::client(config, random::masking_key, Time::ZERO);
+        Self::from_stream(stream, read, connection)
+    }
+
+    fn from_stream(stream: S, read: Vec<u8>, connection: Connection) -> io::Result<Self> {
+        let origin = Instant::now();
+        stream.set_nonblocking()?;
+        let len = read.len();
+        let inbox = Inbox::new(ReadBuffer::from(read), 0, len);
+        Ok(Self::new(Core::new(stream, connection, origin), inbox, None))
+    }
+
     /// The next message; see [`Receiver::recv`].
     pub fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
         self.receiver.recv()

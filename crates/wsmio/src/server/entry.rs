@@ -13,16 +13,16 @@ use wsconn::{
     transport::pool,
 };
 
-use super::{ConnectionId, Handler, Peer};
+use super::{ConnectionId, Handler, Peer, remote::Mailbox};
 
-/// How often one connection is read before the others have their turn.
+/// How often one connection is read, or may send on, before the others have their turn.
 const ROUNDS: usize = 16;
 
 pub(super) struct Entry<T> {
     tcp: TcpStream,
     stage: Stage<T>,
     /// The turn in the wheel that counts; see [`super::wheel`].
-    pub(super) tick: u64,
+    pub(super) tick: u32,
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly all are open, and an entry is boxed")]
@@ -58,6 +58,7 @@ struct Refused {
 pub(super) struct Common<H> {
     pub(super) handler: H,
     pub(super) options: Arc<ServerOptions>,
+    pub(super) mailbox: Arc<Mailbox>,
     /// What is read lies here while it is handled.
     pub(super) input: Box<[u8]>,
     pub(super) now: Time,
@@ -75,7 +76,7 @@ enum Got {
 impl<T: Default> Entry<T> {
     pub(super) fn new(tcp: TcpStream, options: &Arc<ServerOptions>, now: Time) -> Self {
         let opening = ServerOpening::new(options.clone(), now);
-        Self { tcp, stage: Stage::Opening(Box::new(opening)), tick: u64::MAX }
+        Self { tcp, stage: Stage::Opening(Box::new(opening)), tick: u32::MAX }
     }
 
     /// When it has to be looked at.
@@ -178,11 +179,11 @@ impl<T: Default> Entry<T> {
         let Stage::Opening(opening) = std::mem::replace(&mut self.stage, refused) else {
             return false;
         };
-        let mut state = T::default();
+        let mut state = None;
         let handler = &mut common.handler;
         let answer = opening.respond(
             |request| {
-                guarded(|| handler.upgrade(request, &mut state))
+                guarded(|| handler.upgrade(request, state.insert(T::default())))
                     .unwrap_or_else(|| Err(Refusal::new(500, "the server made a mistake\n")))
             },
             common.now,
@@ -198,6 +199,7 @@ impl<T: Default> Entry<T> {
                 self.stage = Stage::Open(open);
             }
             Err(_) => {
+                guarded(|| drop(state));
                 let mut refused =
                     Refused::gone(common.now.after(common.options.config.fin_timeout));
                 refused.response = answer.response.into_bytes();
@@ -221,6 +223,11 @@ impl<T: Default> Entry<T> {
         }
     }
 
+    /// Whether the handler is still to be told that all has been written.
+    pub(super) fn has_drained(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.has_drained())
+    }
+
     /// Ends at once, and tells the handler.
     pub(super) fn abort<H>(&mut self, common: &mut Common<H>, id: ConnectionId)
     where
@@ -234,10 +241,10 @@ impl<T: Default> Entry<T> {
 }
 
 impl<T> Open<T> {
-    fn new(connection: Connection, state: T) -> Self {
+    fn new(connection: Connection, state: Option<T>) -> Self {
         Self {
             connection,
-            state: Some(state),
+            state,
             backlogged: false,
             silenced: false,
             shut_down: false,
@@ -340,6 +347,9 @@ impl<T> Open<T> {
             let mut peer = Peer { id, connection, tcp, state, now, failed };
             call(handler, &mut peer);
         });
+        // Told that a message is queued or refused, the handler waits for `drain`, even if all is
+        // written at once now.
+        self.backlogged |= self.connection.is_blocked() || self.connection.is_full();
         if done.is_none() {
             self.silenced = true;
             // It may be closing already.
@@ -354,7 +364,10 @@ impl<T> Open<T> {
         id: ConnectionId,
     ) -> bool {
         self.write(tcp, common.now);
-        while self.backlogged && self.connection.outgoing().is_empty() {
+        for _ in 0..ROUNDS {
+            if !self.has_drained() {
+                break;
+            }
             self.backlogged = false;
             self.guard(tcp, common, id, |handler, peer| handler.drain(peer));
             self.write(tcp, common.now);
@@ -375,6 +388,11 @@ impl<T> Open<T> {
             }
             Disposition::Close => false,
         }
+    }
+
+    /// Whether the handler is to be told that all has been written.
+    fn has_drained(&self) -> bool {
+        self.backlogged && self.connection.outgoing().is_empty() && self.connection.is_open()
     }
 
     fn write(&mut self, tcp: &mut TcpStream, now: Time) {
@@ -400,6 +418,8 @@ impl<T> Open<T> {
         if let Some(info) = self.connection.close_info()
             && let Some(state) = self.state.take()
         {
+            // Once the handler knows, nothing can be sent to it any more.
+            common.mailbox.note(id.index, id.generation.wrapping_add(1));
             guarded(|| common.handler.close(id, state, info));
         }
     }

@@ -43,9 +43,16 @@ struct Connections<H: Handler> {
     common: Common<H>,
     slots: Slots<Entry<H::State>>,
     wheel: Wheel,
-    mailbox: Arc<Mailbox>,
-    /// Those that have more to read, though it will not be told again.
-    unread: Vec<(u32, u32)>,
+    /// Those that have more to do, though it will not be told again.
+    unread: Vec<Unread>,
+}
+
+/// A connection that has more to read, or to tell the handler.
+struct Unread {
+    index: u32,
+    generation: u32,
+    /// The end of its stream has been seen behind that.
+    to_the_end: bool,
 }
 
 impl<H: Handler> EventLoop<H> {
@@ -64,10 +71,9 @@ impl<H: Handler> EventLoop<H> {
             listener: Some(listener),
             mailbox: mailbox.clone(),
             connections: Connections {
-                common: Common { handler, options, input, now: Time::ZERO },
+                common: Common { handler, options, mailbox, input, now: Time::ZERO },
                 slots: Slots::new(),
                 wheel: Wheel::new(),
-                mailbox,
                 unread: Vec::new(),
             },
             origin: Instant::now(),
@@ -99,7 +105,6 @@ impl<H: Handler> EventLoop<H> {
                 self.accept();
             }
         }
-        self.connections.abort_all();
         Ok(())
     }
 
@@ -190,6 +195,13 @@ impl<H: Handler> EventLoop<H> {
     }
 }
 
+impl<H: Handler> Drop for EventLoop<H> {
+    fn drop(&mut self) {
+        self.mailbox.end();
+        self.connections.abort_all();
+    }
+}
+
 impl<H: Handler> Connections<H> {
     fn add(&mut self, poll: &Poll, tcp: TcpStream) -> io::Result<()> {
         tcp.set_nonblocking(true)?;
@@ -198,7 +210,7 @@ impl<H: Handler> Connections<H> {
         let fd = tcp.as_raw_fd();
         let entry = Entry::new(tcp, &self.common.options, self.common.now);
         let (index, generation) = self.slots.insert(entry);
-        self.mailbox.note(index, generation);
+        self.common.mailbox.note(index, generation);
         // For both directions at once and once for all: no call to the system when one is wanted.
         let both = Interest::READABLE | Interest::WRITABLE;
         let registered = poll.registry().register(&mut SourceFd(&fd), Token(index as usize), both);
@@ -222,17 +234,27 @@ impl<H: Handler> Connections<H> {
     fn read(&mut self, id: ConnectionId, to_the_end: bool) {
         let Some((entry, _)) = self.slots.get_mut(id.index) else { return };
         if entry.readable(&mut self.common, id, to_the_end) {
-            self.unread.push((id.index, id.generation));
+            self.go_on_later(id, to_the_end);
         }
     }
 
-    /// Goes on with the connections that had more to read than one turn allows.
+    /// Gives a connection its next turn after all others had theirs.
+    fn go_on_later(&mut self, id: ConnectionId, to_the_end: bool) {
+        let ConnectionId { index, generation, .. } = id;
+        let known = self.unread.iter_mut();
+        match known.into_iter().find(|one| (one.index, one.generation) == (index, generation)) {
+            Some(known) => known.to_the_end |= to_the_end,
+            None => self.unread.push(Unread { index, generation, to_the_end }),
+        }
+    }
+
+    /// Goes on with the connections that had more to do than one turn allows.
     fn read_on(&mut self) {
-        for (index, generation) in std::mem::take(&mut self.unread) {
+        for Unread { index, generation, to_the_end } in std::mem::take(&mut self.unread) {
             if self.slots.has(index, generation)
                 && let Some(id) = self.id(index)
             {
-                self.read(id, true);
+                self.read(id, to_the_end);
                 self.settle(index);
             }
         }
@@ -243,6 +265,9 @@ impl<H: Handler> Connections<H> {
         let Some(id) = self.id(index) else { return };
         let Some((entry, _)) = self.slots.get_mut(index) else { return };
         if entry.settle(&mut self.common, id) {
+            if entry.has_drained() {
+                self.go_on_later(id, false);
+            }
             self.arm(index);
         } else {
             self.remove(index);
@@ -251,26 +276,23 @@ impl<H: Handler> Connections<H> {
 
     /// Sees to it that a connection has its turn when something is due.
     fn arm(&mut self, index: u32) {
-        let Some((entry, generation)) = self.slots.get_mut(index) else { return };
+        let Some((entry, _)) = self.slots.get_mut(index) else { return };
         let Some(deadline) = entry.deadline() else { return };
         if Wheel::tick_of(deadline) < entry.tick {
-            entry.tick = self.wheel.insert((index, generation), deadline);
+            entry.tick = self.wheel.insert(index, deadline);
         }
     }
 
     /// Gives their turn to those for whom something may be due.
     fn expire(&mut self) {
         while let Some((tick, entries)) = self.wheel.due(self.common.now) {
-            for (index, generation) in entries {
-                if !self.slots.has(index, generation) {
-                    continue;
-                }
+            for index in entries {
                 let Some(id) = self.id(index) else { continue };
                 let Some((entry, _)) = self.slots.get_mut(index) else { continue };
                 if entry.tick != tick {
                     continue;
                 }
-                entry.tick = u64::MAX;
+                entry.tick = u32::MAX;
                 if entry.timeout(&mut self.common, id) {
                     self.arm(index);
                 } else {
@@ -309,13 +331,13 @@ impl<H: Handler> Connections<H> {
 
     fn id(&mut self, index: u32) -> Option<ConnectionId> {
         let (_, generation) = self.slots.get_mut(index)?;
-        Some(ConnectionId { index, generation, in_loop: self.mailbox.index })
+        Some(ConnectionId { index, generation, in_loop: self.common.mailbox.index })
     }
 
     fn remove(&mut self, index: u32) {
         let Some(id) = self.id(index) else { return };
-        if let Some((mut entry, generation)) = self.slots.remove(index) {
-            self.mailbox.note(index, generation);
+        if let Some(mut entry) = self.slots.remove(index) {
+            self.common.mailbox.note(index, id.generation.wrapping_add(1));
             entry.abort(&mut self.common, id);
         }
     }

@@ -46,7 +46,8 @@ pub trait Handler {
     /// A message has come. It is borrowed from the loop's buffer: copy what is to be kept.
     fn message(&mut self, peer: &mut Peer<'_, Self::State>, message: Message<'_>);
 
-    /// What was [queued](Sent::Queued) for a slow peer has been written: there is room again.
+    /// What was [queued](Sent::Queued) for a slow peer, or stood in the way of what was
+    /// [refused](Sent::Refused), has been written: there is room again.
     fn drain(&mut self, peer: &mut Peer<'_, Self::State>) {
         let _ = peer;
     }
@@ -78,7 +79,7 @@ pub enum Sent {
     /// [`Handler::drain`] will tell when they have been.
     Queued(usize),
     /// It will not be sent: [`Config::max_outgoing`](wsconn::Config::max_outgoing) bytes wait to be
-    /// written, or the connection is closing.
+    /// written, and [`Handler::drain`] will tell when they have been; or the connection is closing.
     Refused,
 }
 

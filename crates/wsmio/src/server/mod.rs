@@ -37,6 +37,17 @@ pub struct Server {
     remote: Remote,
 }
 
+/// Stops all loops when it is dropped, unless it is empty.
+struct StopOthers<'a>(Option<&'a Remote>);
+
+impl Drop for StopOthers<'_> {
+    fn drop(&mut self) {
+        if let Some(remote) = self.0 {
+            remote.stop(std::time::Duration::ZERO);
+        }
+    }
+}
+
 /// A loop that has not begun.
 struct Loop {
     poll: Poll,
@@ -86,21 +97,22 @@ impl Server {
     /// that connection only.
     pub fn run<H: Handler>(self, handler: impl Fn() -> H + Sync) -> io::Result<()> {
         let Self { options, loops, remote, .. } = self;
+        let serve = |one: Loop| {
+            // If it fails, the others end too: its share of the port would starve.
+            let mut others = StopOthers(Some(&remote));
+            let options = options.clone();
+            EventLoop::new(one.poll, one.listener, one.mailbox, options, handler())?.run()?;
+            others.0 = None;
+            Ok(())
+        };
+        let serve = &serve;
+        let mut loops = loops.into_iter();
+        let Some(first) = loops.next() else { return Ok(()) };
         thread::scope(|scope| {
-            let mut running = Vec::new();
-            for one in loops {
-                let (options, handler) = (options.clone(), &handler);
-                running.push(scope.spawn(move || {
-                    EventLoop::new(one.poll, one.listener, one.mailbox, options, handler())?.run()
-                }));
-            }
-            let mut result = Ok(());
+            let running: Vec<_> = loops.map(|one| scope.spawn(move || serve(one))).collect();
+            let mut result = serve(first);
             for one in running {
                 let ended = one.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
-                if ended.is_err() {
-                    // The others cannot go on without it: their share of the port would starve.
-                    remote.stop(std::time::Duration::ZERO);
-                }
                 result = result.and(ended);
             }
             result

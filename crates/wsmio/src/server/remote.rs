@@ -10,7 +10,7 @@ use std::{
 use mio::{Registry, Waker};
 use wsconn::{CloseCode, OwnedMessage};
 
-use super::event_loop::WAKE;
+use super::{event_loop::WAKE, slots};
 
 /// Which connection of a [`Server`](super::Server): never reused for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +45,8 @@ pub(super) enum Command {
 /// Where a loop finds what it is asked to do.
 pub(super) struct Mailbox {
     pub(super) index: u16,
-    commands: Mutex<Vec<Command>>,
+    /// `None` once the loop has ended.
+    commands: Mutex<Option<Vec<Command>>>,
     waker: Waker,
     /// The generation of the connection in each slot; odd while there is one.
     generations: RwLock<Vec<AtomicU32>>,
@@ -75,7 +76,8 @@ impl Remote {
     pub fn broadcast(&self, message: impl Into<Arc<OwnedMessage>>) {
         let message = message.into();
         for mailbox in self.loops.iter() {
-            mailbox.put(Command::Broadcast(message.clone()));
+            // One that has ended has no connections.
+            let _ = mailbox.put(Command::Broadcast(message.clone()));
         }
     }
 
@@ -92,7 +94,7 @@ impl Remote {
     /// ends once all have ended, or `patience` is over.
     pub fn stop(&self, patience: Duration) {
         for mailbox in self.loops.iter() {
-            mailbox.put(Command::Stop(patience));
+            let _ = mailbox.put(Command::Stop(patience));
         }
     }
 
@@ -101,8 +103,7 @@ impl Remote {
         if !mailbox.has(id) {
             return Err(Gone);
         }
-        mailbox.put(command);
-        Ok(())
+        mailbox.put(command)
     }
 }
 
@@ -111,7 +112,7 @@ impl Mailbox {
         let index = u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
         Ok(Self {
             index,
-            commands: Mutex::default(),
+            commands: Mutex::new(Some(Vec::new())),
             waker: Waker::new(registry, WAKE)?,
             generations: RwLock::default(),
         })
@@ -119,7 +120,12 @@ impl Mailbox {
 
     /// Takes all that is to be done.
     pub(super) fn take(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.lock())
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Nothing is taken any more.
+    pub(super) fn end(&self) {
+        *self.lock() = None;
     }
 
     /// Notes the generation of a slot.
@@ -132,7 +138,10 @@ impl Mailbox {
         }
         drop(known);
         let mut known = self.generations.write().unwrap_or_else(PoisonError::into_inner);
-        known.resize_with(index + 1, AtomicU32::default);
+        while known.len() <= index {
+            slots::grow(&mut known);
+            known.push(AtomicU32::default());
+        }
         if let Some(slot) = known.get(index) {
             slot.store(generation, Ordering::Relaxed);
         }
@@ -144,18 +153,21 @@ impl Mailbox {
         slot.is_some_and(|slot| slot.load(Ordering::Relaxed) == id.generation)
     }
 
-    fn put(&self, command: Command) {
-        let mut commands = self.lock();
+    /// Fails once the loop has ended.
+    fn put(&self, command: Command) -> Result<(), Gone> {
+        let mut slot = self.lock();
+        let commands = slot.as_mut().ok_or(Gone)?;
         let first = commands.is_empty();
         commands.push(command);
-        drop(commands);
+        drop(slot);
         if first {
             // It can only fail where the loop has ended.
             let _ = self.waker.wake();
         }
+        Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

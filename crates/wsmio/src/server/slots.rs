@@ -3,14 +3,15 @@
 /// Values by small numbers that are used again. Each use of a number has a generation of its own, so
 /// that what was meant for one value never reaches the next.
 pub(super) struct Slots<T> {
-    slots: Vec<Slot<T>>,
-    free: Vec<u32>,
+    slots: Vec<Option<Box<Slot<T>>>>,
+    /// The numbers that are not in use, with the generation of their last use.
+    free: Vec<(u32, u32)>,
 }
 
 struct Slot<T> {
-    /// Odd while there is a value.
+    value: T,
+    /// Odd.
     generation: u32,
-    value: Option<Box<T>>,
 }
 
 impl<T> Slots<T> {
@@ -25,45 +26,51 @@ impl<T> Slots<T> {
 
     /// Adds a value: its number and generation.
     pub(super) fn insert(&mut self, value: T) -> (u32, u32) {
-        let value = Some(Box::new(value));
-        if let Some(index) = self.free.pop()
+        if let Some((index, last)) = self.free.pop()
             && let Some(slot) = self.slots.get_mut(index as usize)
         {
-            slot.generation = slot.generation.wrapping_add(1);
-            slot.value = value;
-            return (index, slot.generation);
+            let generation = last.wrapping_add(2);
+            *slot = Some(Box::new(Slot { value, generation }));
+            return (index, generation);
         }
         // A process has far fewer descriptors than that.
         let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { generation: 1, value });
+        grow(&mut self.slots);
+        self.slots.push(Some(Box::new(Slot { value, generation: 1 })));
         (index, 1)
     }
 
     /// The value with this number, and its generation.
     pub(super) fn get_mut(&mut self, index: u32) -> Option<(&mut T, u32)> {
-        let slot = self.slots.get_mut(index as usize)?;
-        Some((slot.value.as_deref_mut()?, slot.generation))
+        let slot = self.slots.get_mut(index as usize)?.as_deref_mut()?;
+        Some((&mut slot.value, slot.generation))
     }
 
     /// Whether this number has a value of this generation.
     pub(super) fn has(&self, index: u32, generation: u32) -> bool {
-        self.slots.get(index as usize).is_some_and(|slot| slot.generation == generation)
-            && generation % 2 == 1
+        let slot = self.slots.get(index as usize).and_then(Option::as_deref);
+        slot.is_some_and(|slot| slot.generation == generation)
     }
 
-    /// Removes a value, and gives the generation of the empty slot.
-    pub(super) fn remove(&mut self, index: u32) -> Option<(Box<T>, u32)> {
-        let slot = self.slots.get_mut(index as usize)?;
-        let value = slot.value.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(index);
-        Some((value, slot.generation))
+    /// Removes a value.
+    pub(super) fn remove(&mut self, index: u32) -> Option<T> {
+        let slot = self.slots.get_mut(index as usize)?.take()?;
+        self.free.push((index, slot.generation));
+        Some(slot.value)
     }
 
     /// The numbers in use.
     pub(super) fn indices(&self) -> Vec<u32> {
-        let used = self.slots.iter().zip(0..).filter(|(slot, _)| slot.value.is_some());
+        let used = self.slots.iter().zip(0..).filter(|(slot, _)| slot.is_some());
         used.map(|(_, index)| index).collect()
+    }
+}
+
+/// Makes room for one more in a table of all connections: by an eighth, not to twice the size, which
+/// would cost each of them as much as it needs.
+pub(super) fn grow<T>(table: &mut Vec<T>) {
+    if table.len() == table.capacity() {
+        table.reserve_exact(table.len() / 8 + 16);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each connection stands in the wheel once, at its deadline or before it. A deadline that moves away,
 //! as it does with each message, costs nothing: when the connection's turn comes too early, it is put
-//! in again. So a timer costs O(1) each 32 seconds or less often, and eight bytes.
+//! in again. So a timer costs O(1) each 32 seconds or less often, and four bytes.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ pub(super) struct Wheel {
     tick: u64,
 }
 
-/// Whose turn it is: number and generation.
-pub(super) type Entry = (u32, u32);
+/// Whose turn it is. Its connection may have ended, and another have its number: the tick tells.
+pub(super) type Entry = u32;
 
 impl Wheel {
     pub(super) fn new() -> Self {
@@ -31,7 +31,7 @@ impl Wheel {
 
     /// Puts an entry in for `deadline`, and tells at which tick its turn comes: the first one after
     /// the deadline, or an earlier one if that is far away.
-    pub(super) fn insert(&mut self, entry: Entry, deadline: Time) -> u64 {
+    pub(super) fn insert(&mut self, entry: Entry, deadline: Time) -> u32 {
         let tick = ticks(deadline).saturating_add(1);
         let tick = tick.clamp(self.tick + 1, self.tick + SLOTS - 1);
         let slot = tick % SLOTS;
@@ -39,12 +39,12 @@ impl Wheel {
             entries.push(entry);
             self.occupied |= 1 << slot;
         }
-        tick
+        short(tick)
     }
 
     /// At which tick an entry for `deadline` would have its turn, if that is soon.
-    pub(super) fn tick_of(deadline: Time) -> u64 {
-        ticks(deadline).saturating_add(1)
+    pub(super) fn tick_of(deadline: Time) -> u32 {
+        short(ticks(deadline).saturating_add(1))
     }
 
     /// When the next turn comes.
@@ -59,7 +59,7 @@ impl Wheel {
     }
 
     /// Takes the entries of the next tick that has come by `now`, and tells which tick that is.
-    pub(super) fn due(&mut self, now: Time) -> Option<(u64, Vec<Entry>)> {
+    pub(super) fn due(&mut self, now: Time) -> Option<(u32, Vec<Entry>)> {
         let last = ticks(now);
         while self.tick < last {
             self.tick += 1;
@@ -67,7 +67,7 @@ impl Wheel {
             if self.occupied & (1 << slot) != 0 {
                 self.occupied &= !(1 << slot);
                 let entries = self.slots.get_mut(slot as usize).map(std::mem::take);
-                return Some((self.tick, entries.unwrap_or_default()));
+                return Some((short(self.tick), entries.unwrap_or_default()));
             }
             if self.occupied == 0 {
                 self.tick = last;
@@ -75,6 +75,11 @@ impl Wheel {
         }
         None
     }
+}
+
+/// A tick in four bytes, which is enough for 34 years.
+fn short(tick: u64) -> u32 {
+    u32::try_from(tick).unwrap_or(u32::MAX - 1)
 }
 
 /// How many whole ticks after the origin.
@@ -94,11 +99,11 @@ mod tests {
     fn an_entry_has_its_turn_after_its_deadline_and_at_most_a_tick_late() {
         for deadline in [0, 1, 249, 250, 251, 5_000, 31_000] {
             let mut wheel = Wheel::new();
-            let tick = wheel.insert((7, 1), at(deadline));
+            let tick = wheel.insert(7, at(deadline));
             let turn = wheel.next().unwrap();
             assert!(turn > at(deadline) && turn <= at(deadline + 250), "{deadline}: {turn:?}");
             assert_eq!(wheel.due(at(deadline)), None);
-            assert_eq!(wheel.due(turn), Some((tick, vec![(7, 1)])));
+            assert_eq!(wheel.due(turn), Some((tick, vec![7])));
             assert_eq!(wheel.next(), None);
         }
     }
@@ -106,11 +111,11 @@ mod tests {
     #[test]
     fn an_entry_for_a_far_deadline_has_its_turn_before_and_can_be_put_in_again() {
         let mut wheel = Wheel::new();
-        wheel.insert((7, 1), at(100_000));
+        wheel.insert(7, at(100_000));
         let turn = wheel.next().unwrap();
         assert!(turn < at(33_000));
         assert!(wheel.due(turn).is_some());
-        wheel.insert((7, 1), at(100_000));
+        wheel.insert(7, at(100_000));
         assert!(wheel.next().unwrap() > turn);
     }
 
@@ -118,15 +123,15 @@ mod tests {
     fn after_a_long_sleep_all_that_is_due_comes_in_order() {
         let mut wheel = Wheel::new();
         for (index, deadline) in [(1, 30_000), (2, 100), (3, 5_000)] {
-            wheel.insert((index, 1), at(deadline));
+            wheel.insert(index, at(deadline));
         }
         let mut order = Vec::new();
         while let Some((_, entries)) = wheel.due(at(1_000_000)) {
-            order.extend(entries.into_iter().map(|(index, _)| index));
+            order.extend(entries);
         }
         assert_eq!(order, [2, 3, 1]);
         // And it goes on from there.
-        wheel.insert((4, 1), at(1_000_100));
+        wheel.insert(4, at(1_000_100));
         assert!(wheel.next().unwrap() > at(1_000_100));
     }
 }

@@ -1,0 +1,261 @@
+//! The conformance vectors over wsmio, blocking and in the event loop (contract *Same core, same
+//! behaviour*).
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
+
+mod support;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
+    sync::mpsc,
+    thread,
+};
+
+use support::{LONG, Pair, Running, client, quiet, socket};
+use wsconn::{OwnedMessage, Role};
+use wsmio::{
+    CloseInfo, Config, ConnectionId, Event, Handler, Kind, Message, Peer, Stream, WebSocket,
+    opening::ServerOptions,
+};
+use wstest::{
+    conformance::{Cuts, Outcome, Subject, Vector, check},
+    drive::pieces,
+};
+
+/// A stream that is read in pieces of these lengths.
+struct Cut<S> {
+    inner: S,
+    lens: VecDeque<usize>,
+}
+
+impl<S: Read> Read for Cut<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = self.lens.front().copied().unwrap_or(usize::MAX).min(buffer.len());
+        let len = self.inner.read(&mut buffer[..most])?;
+        if let Some(left) = self.lens.front_mut() {
+            *left -= len;
+            if *left == 0 {
+                self.lens.pop_front();
+            }
+        }
+        Ok(len)
+    }
+}
+
+impl<S: Write> Write for Cut<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<S: AsRawFd> AsRawFd for Cut<S> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+impl<S: Stream> Stream for Cut<S> {
+    fn set_nonblocking(&self) -> io::Result<()> {
+        self.inner.set_nonblocking()
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.inner.shutdown_write()
+    }
+}
+
+/// What is called to receive.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Recv,
+    RecvEvent,
+    RecvChunk,
+}
+
+/// A blocking socket over streams of type `S`.
+struct Blocking<S> {
+    by: By,
+    runs: Cell<usize>,
+    stream: std::marker::PhantomData<S>,
+}
+
+impl<S> Blocking<S> {
+    fn new(by: By) -> Self {
+        Self { by, runs: Cell::new(0), stream: std::marker::PhantomData }
+    }
+}
+
+/// Writes to a peer, ends that direction, and reads what comes to its end.
+fn exchange<S: Stream>(mut peer: S, input: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
+    if pieces.is_empty() {
+        peer.write_all(input).unwrap();
+    }
+    for piece in pieces {
+        peer.write_all(piece).unwrap();
+    }
+    peer.shutdown_write().unwrap();
+    let mut written = Vec::new();
+    peer.read_to_end(&mut written).unwrap();
+    written
+}
+
+impl<S: Pair> Subject for Blocking<S> {
+    fn run(&self, vector: &Vector, cuts: &[usize]) -> Outcome {
+        self.runs.set(self.runs.get() + 1);
+        let (stream, peer) = S::pair();
+        let lens = pieces(&vector.input, cuts).into_iter().map(<[u8]>::len);
+        let lens = lens.filter(|len| *len > 0).collect();
+        let mut ws = socket(vector.role, Cut { inner: stream, lens }, vector.config.clone());
+        let input = vector.input.clone();
+        let peer = thread::spawn(move || exchange(peer, &input, &[]));
+        let messages = receive(&mut ws, self.by);
+        let close = ws.close_info().cloned();
+        drop(ws);
+        Outcome { messages, written: peer.join().unwrap(), close }
+    }
+}
+
+/// Receives until nothing more comes.
+fn receive<S: Stream>(ws: &mut WebSocket<S>, by: By) -> Vec<OwnedMessage> {
+    let mut messages = Vec::new();
+    match by {
+        By::Recv => {
+            while let Some(message) = ws.recv().unwrap() {
+                messages.push(message.to_owned());
+            }
+        }
+        By::RecvEvent => {
+            while let Some(event) = ws.recv_event().unwrap() {
+                if let Event::Message(message) = event {
+                    messages.push(message.to_owned());
+                }
+            }
+        }
+        By::RecvChunk => {
+            let mut bytes = Vec::new();
+            while let Some(chunk) = ws.recv_chunk().unwrap() {
+                bytes.extend(chunk.data);
+                if chunk.last {
+                    let bytes = std::mem::take(&mut bytes);
+                    messages.push(match chunk.kind {
+                        Kind::Text => OwnedMessage::Text(String::from_utf8(bytes).unwrap()),
+                        Kind::Binary => OwnedMessage::Binary(bytes),
+                    });
+                }
+            }
+        }
+    }
+    messages
+}
+
+#[test]
+fn every_vector_holds_over_a_blocking_unix_socket_whatever_the_cut() {
+    let subject = Blocking::<UnixStream>::new(By::Recv);
+    check(&subject, Cuts::All);
+    assert!(subject.runs.get() > 1000, "{} runs", subject.runs.get());
+}
+
+#[test]
+fn every_vector_holds_over_blocking_tcp_whatever_is_called_to_receive() {
+    for by in [By::Recv, By::RecvEvent, By::RecvChunk] {
+        check(&Blocking::<TcpStream>::new(by), Cuts::Few);
+    }
+}
+
+/// What came of a connection.
+type Ended = (Vec<OwnedMessage>, CloseInfo);
+
+/// A handler that only receives.
+struct Receiving(mpsc::Sender<Ended>);
+
+impl Handler for Receiving {
+    type State = Vec<OwnedMessage>;
+
+    fn message(&mut self, peer: &mut Peer<'_, Self::State>, message: Message<'_>) {
+        peer.state().push(message.to_owned());
+    }
+
+    fn close(&mut self, _: ConnectionId, messages: Self::State, info: &CloseInfo) {
+        let _ = self.0.send((messages, info.clone()));
+    }
+}
+
+/// An event loop for each config there is.
+#[derive(Default)]
+struct Loops {
+    running: RefCell<Vec<(Config, Running, mpsc::Receiver<Ended>)>>,
+}
+
+impl Subject for Loops {
+    fn run(&self, vector: &Vector, cuts: &[usize]) -> Outcome {
+        if vector.role == Role::Client {
+            return Blocking::<UnixStream>::new(By::Recv).run(vector, cuts);
+        }
+        let mut running = self.running.borrow_mut();
+        let known = running.iter().position(|(config, ..)| *config == vector.config);
+        let at = known.unwrap_or_else(|| {
+            let (ended, told) = mpsc::channel();
+            let mut options = ServerOptions::default();
+            options.config = vector.config.clone().into();
+            let server = Running::new(1, options, move || Receiving(ended.clone()));
+            running.push((vector.config.clone(), server, told));
+            running.len() - 1
+        });
+        let (_, server, told) = &running[at];
+        let peer = client(server.addr);
+        let written = exchange(peer, &vector.input, &pieces(&vector.input, cuts));
+        let (messages, info) = told.recv_timeout(LONG).unwrap();
+        Outcome { messages, written, close: Some(info) }
+    }
+}
+
+#[test]
+fn every_vector_holds_over_the_event_loop() {
+    let loops = Loops::default();
+    check(&loops, Cuts::Few);
+    assert!(loops.running.borrow().len() > 1, "several configs");
+}
+
+#[test]
+fn what_comes_right_behind_the_request_is_received_once_over_the_event_loop() {
+    let (ended, told) = mpsc::channel();
+    let mut options = ServerOptions::default();
+    options.config = quiet().into();
+    let server = Running::new(1, options, move || Receiving(ended.clone()));
+    let frames = support::from_client(&[
+        wstest::reference::Frame::new(1, "one"),
+        wstest::reference::Frame::new(2, "two"),
+        support::close(1000, ""),
+    ]);
+    let request = support::request(&[]);
+    let all = [request.as_bytes(), &frames].concat();
+    // Cut in and behind the head, and in the frames.
+    for cut in request.len() - 3..=all.len() {
+        let mut peer = support::dial(server.addr);
+        peer.write_all(&all[..cut]).unwrap();
+        if cut >= request.len() {
+            support::read_head(&mut peer);
+        }
+        peer.write_all(&all[cut..]).unwrap();
+        if cut < request.len() {
+            support::read_head(&mut peer);
+        }
+        let written = support::read_frames(&mut peer);
+        assert_eq!(written, [support::close(1000, "")], "cut at {cut}");
+        peer.shutdown(Shutdown::Both).unwrap();
+        let (messages, info) = told.recv_timeout(LONG).unwrap();
+        assert_eq!(messages, ["one".into(), OwnedMessage::Binary(b"two".to_vec())]);
+        assert!(info.clean, "cut at {cut}: {info}");
+    }
+    server.stop();
+}

@@ -1,0 +1,235 @@
+//! The connection's own deadlines, kept while a thread blocks.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
+
+mod support;
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use support::{
+    LONG, Pair, ROLES, close, dial, from_peer_of, quiet, read_frame, request, socket,
+    thread_number, wait_until_asleep,
+};
+use wsmio::{
+    Acceptor, CloseCause, CloseCode, Config, Connector, Error, Side, Timeout,
+    opening::{ClientOptions, ServerOptions},
+};
+use wstest::reference::Frame;
+
+const SHORT: Duration = Duration::from_millis(50);
+
+fn is_timeout<T>(result: &Result<T, Error>, which: Timeout) -> bool {
+    matches!(result, Err(Error::Timeout(timeout)) if *timeout == which)
+}
+
+#[test]
+fn a_silent_peer_gets_a_ping_and_is_lost_while_recv_blocks() {
+    for role in ROLES {
+        let (stream, mut peer) = TcpStream::pair();
+        let mut config = Config::default();
+        (config.keepalive, config.keepalive_timeout) = (Some(SHORT), SHORT);
+        let mut ws = socket(role, stream, config);
+        let result = ws.recv();
+        assert!(is_timeout(&result, Timeout::Keepalive), "{result:?}");
+        assert!(ws.recv().unwrap().is_none(), "it is told once");
+        let info = ws.close_info().unwrap();
+        assert_eq!(info.cause, CloseCause::Timeout(Timeout::Keepalive));
+        assert_eq!(read_frame(&mut peer).opcode, 9);
+    }
+}
+
+#[test]
+fn a_peer_that_answers_pings_is_kept_while_recv_blocks() {
+    for role in ROLES {
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        peer.bound();
+        let mut config = Config::default();
+        (config.keepalive, config.keepalive_timeout) = (Some(Duration::from_millis(1)), LONG);
+        let mut ws = socket(role, stream, config);
+        let answering = thread::spawn(move || {
+            for _ in 0..5 {
+                let ping = read_frame(&mut peer);
+                assert_eq!((ping.opcode, ping.payload.len()), (9, 4));
+                peer.write_all(&from_peer_of(role, &[Frame::new(10, ping.payload)])).unwrap();
+            }
+            peer.write_all(&from_peer_of(role, &[close(1000, "")])).unwrap();
+        });
+        assert!(ws.recv().unwrap().is_none());
+        assert!(ws.close_info().unwrap().clean);
+        answering.join().unwrap();
+    }
+}
+
+#[test]
+fn a_peer_that_never_answers_a_close_frame_is_given_up_on_either_half() {
+    for role in ROLES {
+        for halves in [false, true] {
+            let (stream, mut peer) = TcpStream::pair();
+            let mut config = quiet();
+            config.close_timeout = SHORT;
+            let mut ws = socket(role, stream, config);
+            let result = if halves {
+                ws.halves().1.close(CloseCode::NORMAL, "")
+            } else {
+                ws.close(CloseCode::NORMAL, "")
+            };
+            assert!(is_timeout(&result, Timeout::Close), "{result:?}");
+            assert!(ws.recv().unwrap().is_none(), "it is told once");
+            assert_eq!(read_frame(&mut peer).opcode, 8);
+        }
+    }
+}
+
+#[test]
+fn pings_do_not_extend_the_wait_for_a_close_frame() {
+    for role in ROLES {
+        let (stream, mut peer) = TcpStream::pair();
+        let mut config = quiet();
+        config.close_timeout = SHORT;
+        let mut ws = socket(role, stream, config);
+        let pinging = thread::spawn(move || {
+            while peer.write_all(&from_peer_of(role, &[Frame::new(9, "ping")])).is_ok() {}
+        });
+        let result = ws.close(CloseCode::NORMAL, "");
+        assert!(is_timeout(&result, Timeout::Close), "{result:?}");
+        drop(ws);
+        pinging.join().unwrap();
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_end_its_side_after_both_closes_is_not_waited_for() {
+    for role in ROLES {
+        let (stream, mut peer) = TcpStream::pair();
+        let mut config = quiet();
+        config.fin_timeout = SHORT;
+        let mut ws = socket(role, stream, config);
+        peer.write_all(&from_peer_of(role, &[close(1000, "")])).unwrap();
+        assert!(ws.recv().unwrap().is_none());
+        assert!(ws.close_info().unwrap().clean);
+        drop(ws);
+        assert_eq!(read_frame(&mut peer).opcode, 8);
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+/// More than the buffers of the system take.
+const HUGE: usize = 12 << 20;
+
+#[test]
+fn a_peer_that_reads_nothing_is_lost_whichever_half_is_blocked() {
+    for role in ROLES {
+        for receiver_blocks in [false, true] {
+            let (stream, peer) = UnixStream::pair().unwrap();
+            let mut config = quiet();
+            config.write_timeout = SHORT;
+            let (mut rx, mut tx) = socket(role, stream, config).split();
+            if !receiver_blocks {
+                let result = tx.send(&vec![7; HUGE]);
+                assert!(is_timeout(&result, Timeout::Write), "{role:?} {result:?}");
+                assert!(rx.recv().unwrap().is_none(), "it is told once");
+                continue;
+            }
+            let (number, numbers) = mpsc::channel();
+            let receiving = thread::spawn(move || {
+                number.send(thread_number()).unwrap();
+                let result = rx.recv().map(drop);
+                assert!(is_timeout(&result, Timeout::Write), "{result:?}");
+            });
+            // It waits without a deadline, until there is one by what the other half does.
+            wait_until_asleep(&numbers.recv().unwrap());
+            tx.feed(&vec![7; HUGE]).unwrap();
+            receiving.join().unwrap();
+            let info = tx.close_info().unwrap();
+            assert_eq!((info.by, info.clean), (Side::Local, false));
+            drop(peer);
+        }
+    }
+}
+
+#[test]
+fn a_close_that_its_caller_gave_up_still_ends_for_the_receiver() {
+    let (stream, peer) = UnixStream::pair().unwrap();
+    let mut config = quiet();
+    config.close_timeout = SHORT;
+    let (mut rx, mut tx) = socket(wsconn::Role::Client, stream, config).split();
+    let (number, numbers) = mpsc::channel();
+    let receiving = thread::spawn(move || {
+        number.send(thread_number()).unwrap();
+        let result = rx.recv().map(drop);
+        assert!(is_timeout(&result, Timeout::Close), "{result:?}");
+    });
+    wait_until_asleep(&numbers.recv().unwrap());
+    tx.set_write_timeout(Some(Duration::ZERO));
+    match tx.close(CloseCode::NORMAL, "") {
+        Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        result => panic!("{result:?}"),
+    }
+    receiving.join().unwrap();
+    drop(peer);
+}
+
+#[test]
+fn a_close_that_is_not_answered_ends_the_half_that_receives_too() {
+    let (stream, peer) = UnixStream::pair().unwrap();
+    let mut config = quiet();
+    config.close_timeout = SHORT;
+    let (mut rx, mut tx) = socket(wsconn::Role::Client, stream, config).split();
+    let (number, numbers) = mpsc::channel();
+    let receiving = thread::spawn(move || {
+        number.send(thread_number()).unwrap();
+        rx.recv().map(drop)
+    });
+    wait_until_asleep(&numbers.recv().unwrap());
+    // The one half says why, whichever it is; the other just ends.
+    let closed = tx.close(CloseCode::NORMAL, "");
+    let received = receiving.join().unwrap();
+    let told = [&closed, &received].map(|result| is_timeout(result, Timeout::Close));
+    assert!(told[0] != told[1], "{closed:?} {received:?}");
+    drop(peer);
+}
+
+#[test]
+fn a_server_that_does_not_answer_the_request_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut options = ClientOptions::default();
+    options.handshake_timeout = SHORT;
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let result = Connector::new(options.clone()).connect(&url).map(drop);
+    assert!(is_timeout(&result, Timeout::Handshake), "{result:?}");
+
+    // Nor is one that goes on and on.
+    let answering = thread::spawn(move || {
+        listener.accept().unwrap(); // the connection from before
+        let mut tcp = listener.accept().unwrap().0;
+        while tcp.write_all(b"H").is_ok() {
+            thread::yield_now();
+        }
+    });
+    options.max_head = usize::MAX;
+    let result = Connector::new(options).connect(&url).map(drop);
+    assert!(result.is_err(), "{result:?}");
+    answering.join().unwrap();
+}
+
+#[test]
+fn a_client_that_sends_its_request_too_slowly_is_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = dial(listener.local_addr().unwrap());
+    let mut options = ServerOptions::default();
+    options.handshake_timeout = SHORT;
+    let request = request(&[]);
+    let (start, end) = request.as_bytes().split_at(20);
+    client.write_all(start).unwrap();
+    let result = Acceptor::new(options).accept(listener.accept().unwrap().0).map(drop);
+    assert!(is_timeout(&result, Timeout::Handshake), "{result:?}");
+    // It is gone: whether that shows as an end or as a reset does not matter.
+    let _ = client.write_all(end);
+    assert!(support::is_cut_off(&mut client));
+}
