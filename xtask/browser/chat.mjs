@@ -37,6 +37,12 @@ async function main() {
       await sees(eve, "#members", ["eve"]);
       await seesNotice(ada, "bob joined");
     });
+    await check("messages are compressed", async () => {
+      for (const page of [ada, bob, eve]) {
+        const agreed = await page.evaluate(() => window.sockets.at(-1).extensions);
+        assert.match(agreed, /^permessage-deflate\b/);
+      }
+    });
     await check("typing is shown live, and ends", async () => {
       await ada.locator("#input").pressSequentially("Good mor");
       await text(bob, "#typing", "ada is typing…");
@@ -171,6 +177,11 @@ async function openPage(browser, url, nick, room, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light", locale: "en-GB", ...options });
   context.setDefaultTimeout(WITHIN);
   await context.addInitScript((nick) => { if (!localStorage.getItem("nick")) localStorage.setItem("nick", nick); }, nick);
+  // Keeps the sockets of the page where we can ask them what was agreed.
+  await context.addInitScript(() => {
+    window.sockets = [];
+    window.WebSocket = class extends WebSocket { constructor(...args) { super(...args); window.sockets.push(this); } };
+  });
   const page = await context.newPage();
   page.on("dialog", (dialog) => { complaints.push(`${nick}: a dialog opened: ${dialog.message()}`); dialog.dismiss(); });
   page.on("pageerror", (error) => complaints.push(`${nick}: ${error}`));

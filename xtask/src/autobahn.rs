@@ -20,8 +20,8 @@ use crate::Result;
 use crate::process::{Background, run as run_command};
 use crate::workspace::Workspace;
 
-/// The sections that concern us, with how many cases each has. Compression (12 and 13) is not among them yet.
-const SECTIONS: [(&str, usize); 9] = [
+/// All sections, with how many cases each has: 517.
+const SECTIONS: [(&str, usize); 11] = [
     ("1", 16),
     ("2", 11),
     ("3", 7),
@@ -31,6 +31,8 @@ const SECTIONS: [(&str, usize); 9] = [
     ("7", 37),
     ("9", 54),
     ("10", 1),
+    ("12", 90),
+    ("13", 126),
 ];
 const MAX_MESSAGE: &str = "64MiB";
 
@@ -46,9 +48,9 @@ pub(crate) struct Options {
     /// Which of ours to test
     #[arg(long, value_enum, default_value_t)]
     role: Roles,
-    /// What moves our bytes
-    #[arg(long, value_enum, default_value_t)]
-    transport: Transport,
+    /// What moves our bytes [default: each in turn]
+    #[arg(long, value_enum)]
+    transport: Option<Transport>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -59,16 +61,17 @@ enum Roles {
     Both,
 }
 
-#[derive(Clone, Copy, Default, ValueEnum)]
+#[derive(Clone, Copy, ValueEnum)]
 enum Transport {
-    #[default]
     Tokio,
+    Mio,
 }
 
 impl Transport {
     fn name(self) -> &'static str {
         match self {
             Self::Tokio => "tokio",
+            Self::Mio => "mio",
         }
     }
 
@@ -76,6 +79,7 @@ impl Transport {
     fn package(self) -> &'static str {
         match self {
             Self::Tokio => "wstokio",
+            Self::Mio => "wsmio",
         }
     }
 }
@@ -85,14 +89,30 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
     let folder = workspace.target.join("autobahn");
     let suite = Suite::find(&folder)?;
     let exceptions = Exception::read(&workspace.root.join("xtask/autobahn-exceptions.txt"))?;
+    let transports = match options.transport {
+        Some(transport) => vec![transport],
+        None => vec![Transport::Tokio, Transport::Mio],
+    };
     let mut problems = 0;
-    if options.role != Roles::Client {
-        let report = against_server(workspace, options.transport, &suite, &folder.join("server"))?;
-        problems += verdict::judge("server", &report, &SECTIONS, &exceptions)?;
-    }
-    if options.role != Roles::Server {
-        let report = against_client(workspace, options.transport, &suite, &folder.join("client"))?;
-        problems += verdict::judge("client", &report, &SECTIONS, &exceptions)?;
+    for transport in transports {
+        let folder = folder.join(transport.name());
+        let wanted = |role| options.role == role || options.role == Roles::Both;
+        // Both at once: what takes the time is the suite, which uses one core.
+        let (server, client) = thread::scope(|scope| {
+            let server = wanted(Roles::Server).then(|| {
+                scope.spawn(|| against_server(workspace, transport, &suite, &folder.join("server")))
+            });
+            let client = wanted(Roles::Client)
+                .then(|| against_client(workspace, transport, &suite, &folder.join("client")));
+            (server.map(|thread| thread.join()), client)
+        });
+        if let Some(server) = server {
+            let report = server.map_err(|_| "a thread has failed".to_owned())??;
+            problems += verdict::judge("server", &report, &SECTIONS, &exceptions)?;
+        }
+        if let Some(client) = client {
+            problems += verdict::judge("client", &client?, &SECTIONS, &exceptions)?;
+        }
     }
     println!("\nAutobahn took {:.0} s.", started.elapsed().as_secs_f64());
     match problems {
@@ -116,6 +136,8 @@ fn against_server(
     let mut server = Command::new(ws);
     server.args(["echo", "--transport", transport.name(), "--addr", "127.0.0.1:0"]);
     server.args(["--max-message", MAX_MESSAGE, "--max-fragments", MAX_FRAGMENTS]);
+    // Every message, so that the compressor is tested and not its thresholds.
+    server.args(["--deflate", "--context-takeover", "--compress-from", "0"]);
     let server = Background::start(&mut server, &folder.join("server.log"))?;
     let line = server.line_with("ws://", START)?;
     let url =
@@ -139,7 +161,7 @@ fn against_client(
     println!("\n== Autobahn against our client over {}", transport.name());
     empty(folder)?;
     let package = ["--release", "--package", transport.package(), "--example", "autobahn_client"];
-    run_command(workspace.cargo().arg("build").args(package))?;
+    run_command(workspace.cargo().arg("build").args(package).args(["--features", "deflate"]))?;
 
     let port = free_port()?;
     let url = format!("ws://127.0.0.1:{port}");

@@ -3,10 +3,15 @@
 #![forbid(unsafe_code)]
 
 mod autobahn;
+mod bench;
 mod browser;
+mod counts;
+mod fuzz;
+mod interop;
 mod lint;
 mod nostd;
 mod process;
+mod race;
 mod test;
 mod workspace;
 
@@ -40,9 +45,20 @@ enum Command {
     Nostd,
     /// Run the Autobahn test suite against our server and our client
     Autobahn(autobahn::Options),
+    /// Run benchmarks side by side with the peers and keep the table
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Count the codec's instructions with callgrind and compare them with what is stored
+    Counts(counts::Options),
+    /// Run every fuzz target for a while
+    Fuzz(fuzz::Options),
     /// Drive the chat of `ws serve` with a headless Chromium
     Browser,
-    /// Everything that continuous integration runs: test, autobahn, browser
+    /// permessage-deflate against Node's ws and Python's websockets, in both roles
+    Interop,
+    /// Race our echo servers beside raw TCP echoes
+    Race(race::Options),
+    /// Everything that continuous integration runs: test, counts, autobahn, interop, browser
     Ci,
 }
 
@@ -64,10 +80,17 @@ fn run(command: &Command, workspace: &Workspace) -> Result {
         Command::Lint => lint::run(workspace),
         Command::Nostd => nostd::run(workspace),
         Command::Autobahn(options) => autobahn::run(workspace, options),
+        Command::Bench(bench) => bench::run(workspace, bench),
+        Command::Counts(options) => counts::run(workspace, options),
+        Command::Fuzz(options) => fuzz::run(workspace, options),
         Command::Browser => browser::run(workspace),
+        Command::Interop => interop::run(workspace),
+        Command::Race(options) => race::run(workspace, options),
         Command::Ci => {
             test::run(workspace)?;
+            counts::run(workspace, &counts::Options::compare())?;
             autobahn::run(workspace, &autobahn::Options::default())?;
+            interop::run(workspace)?;
             browser::run(workspace)
         }
     }

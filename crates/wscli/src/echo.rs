@@ -12,7 +12,7 @@ use wstokio::{
     opening::{OriginPolicy, ServerOptions},
 };
 
-use crate::{Transport, cannot_listen, size};
+use crate::{Transport, cannot_listen, deflate::Deflate, size};
 
 #[derive(Args)]
 #[command(
@@ -34,6 +34,8 @@ pub(crate) struct Arguments {
     /// The most fragments to take in one message
     #[arg(long, value_name = "N", default_value_t = Config::default().max_fragments)]
     max_fragments: u32,
+    #[command(flatten)]
+    deflate: Deflate,
     /// What moves the bytes
     #[arg(long, value_enum, default_value_t = Transport::Tokio)]
     transport: Transport,
@@ -47,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let mut options = ServerOptions::default();
     options.config = Arc::new(config);
     options.origin = OriginPolicy::Any;
+    options.deflate = arguments.deflate.options();
     match arguments.transport {
         Transport::Tokio => over_tokio(arguments, options),
         #[cfg(unix)]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod deflate;
 mod echo;
 mod serve;
 mod size;

@@ -13,9 +13,10 @@ use core::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The longest message to receive, in bytes, fragments together. Default: 16 MiB.
+    /// The longest message to receive, in bytes, fragments together; of a compressed one, once it is
+    /// inflated. Default: 16 MiB.
     pub max_message_size: u64,
-    /// The longest frame to receive, in bytes of payload. Default: 16 MiB.
+    /// The longest frame to receive, in bytes of payload as it is on the wire. Default: 16 MiB.
     pub max_frame_size: u64,
     /// The most fragments in one message, empty ones included. Default: 65,536.
     pub max_fragments: u32,

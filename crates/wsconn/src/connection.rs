@@ -3,7 +3,7 @@ use alloc::{boxed::Box, string::String, sync::Arc};
 use wsframe::{CloseBody, CloseCode, Header, OpCode, Role};
 
 use crate::{
-    CloseCause, CloseInfo, Config, Misuse, Side, Time, Timeout, Violation, receive::Input,
+    CloseCause, CloseInfo, Config, Kind, Misuse, Side, Time, Timeout, Violation, receive::Input,
     send::Output,
 };
 
@@ -52,8 +52,13 @@ pub struct Connection {
     mask_keys: Option<MaskKeys>,
     pub(crate) input: Input,
     pub(crate) output: Output,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<Box<crate::deflate::State>>,
     state: State,
-    closed: Option<Box<CloseInfo>>,
+    /// How the connection ended; while it is closing, what this side closed it with.
+    ending: Option<Box<CloseInfo>>,
+    /// The kind of the message that is being sent in fragments.
+    pub(crate) fragmented: Option<Kind>,
     /// When the peer last gave a sign of life.
     heard: Time,
     /// When the keepalive ping went out that nothing has been heard since.
@@ -106,8 +111,11 @@ impl Connection {
             mask_keys,
             input: Input::default(),
             output: Output::default(),
+            #[cfg(feature = "deflate")]
+            deflate: None,
             state: State::Open,
-            closed: None,
+            ending: None,
+            fragmented: None,
             heard: now,
             pinged: None,
             ping: 0,
@@ -129,7 +137,10 @@ impl Connection {
     /// How the connection ended, once that is known: `None` until then, and the same ever after.
     #[inline]
     pub fn close_info(&self) -> Option<&CloseInfo> {
-        self.closed.as_deref()
+        match self.state {
+            State::Open | State::Closing => None,
+            State::Closed | State::Over => self.ending.as_deref(),
+        }
     }
 
     /// Whether messages can still be sent: neither side has begun to close.
@@ -175,21 +186,27 @@ impl Connection {
         self.queue_close((!bare).then_some(CloseBody { code, reason }));
         self.state = State::Closing;
         self.deadline = Some(now.after(self.config.close_timeout));
-        self.output.closing = Some(Box::new((code, String::from(reason))));
+        self.ending = Some(Box::new(CloseInfo {
+            code,
+            reason: String::from(reason),
+            by: Side::Local,
+            clean: true,
+            cause: CloseCause::Handshake,
+        }));
         Ok(())
     }
 
     /// Tells that the byte stream has ended: the peer sends nothing more.
     pub fn receive_eof(&mut self) {
         self.input.eof = true;
-        if self.closed.is_none() {
+        if self.close_info().is_none() {
             self.lost(Side::Peer, CloseCause::Eof);
         }
     }
 
     /// Tells that the byte stream has failed: nothing can be read or written any more.
     pub fn transport_failed(&mut self) {
-        if self.closed.is_none() {
+        if self.close_info().is_none() {
             self.lost(Side::Peer, CloseCause::Transport);
         }
         self.state = State::Over;
@@ -217,12 +234,12 @@ impl Connection {
         }
         let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
         if due(self.deadline) {
-            if self.closed.is_none() {
+            if self.close_info().is_none() {
                 self.lost(Side::Local, CloseCause::Timeout(Timeout::Close));
             }
             self.state = State::Over;
         } else if due(self.write_deadline()) {
-            if self.closed.is_none() {
+            if self.close_info().is_none() {
                 self.lost(Side::Local, CloseCause::Timeout(Timeout::Write));
             }
             self.state = State::Over;
@@ -259,18 +276,24 @@ impl Connection {
 
     /// The peer's close frame has come.
     pub(crate) fn peer_closed(&mut self, body: Option<CloseBody<'_>>, now: Time) {
-        let (by, code, reason) = match self.output.closing.take() {
-            Some(ours) => (Side::Local, ours.0, ours.1),
+        let info = match self.ending.take() {
+            Some(ours) => *ours,
             None => {
                 // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
                 // echos the status code it received."
                 self.queue_close(body.map(|body| CloseBody { reason: "", ..body }));
                 let body = body.unwrap_or(CloseBody { code: CloseCode::NO_STATUS, reason: "" });
-                (Side::Peer, body.code, String::from(body.reason))
+                CloseInfo {
+                    code: body.code,
+                    reason: String::from(body.reason),
+                    by: Side::Peer,
+                    clean: true,
+                    cause: CloseCause::Handshake,
+                }
             }
         };
         self.deadline = Some(now.after(self.config.fin_timeout));
-        self.end(CloseInfo { code, reason, by, clean: true, cause: CloseCause::Handshake });
+        self.end(info);
     }
 
     /// Fails the connection (RFC 6455 §7.1.7).
@@ -281,7 +304,7 @@ impl Connection {
         while reason.len() > CloseBody::MAX_REASON {
             reason.pop();
         }
-        if self.output.closing.take().is_none() {
+        if self.is_open() {
             self.queue_close(Some(CloseBody { code, reason: &reason }));
         }
         self.deadline = Some(now.after(self.config.fin_timeout));
@@ -298,9 +321,13 @@ impl Connection {
     }
 
     fn end(&mut self, info: CloseInfo) {
-        self.closed = Some(Box::new(info));
+        self.ending = Some(Box::new(info));
         self.state = State::Closed;
         self.input.discard();
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = &mut self.deflate {
+            deflate.discard();
+        }
     }
 
     /// A fresh masking key, for a client.

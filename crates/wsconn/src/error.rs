@@ -26,6 +26,8 @@ pub enum Violation {
     },
     /// Text that is not UTF-8 (§8.1).
     InvalidUtf8,
+    /// A compressed message that is not DEFLATE, or ends in the middle of it (RFC 7692 §7.2.2).
+    CorruptDeflate,
     /// A close frame whose body breaks the rules (§5.5.1, §7.4).
     CloseBody(CloseBodyError),
 }
@@ -38,7 +40,7 @@ impl Violation {
             Self::UnexpectedContinuation | Self::MessageInsideMessage => CloseCode::PROTOCOL_ERROR,
             Self::MessageTooBig { .. } => CloseCode::MESSAGE_TOO_BIG,
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::CorruptDeflate => CloseCode::INVALID_PAYLOAD,
             Self::CloseBody(error) => error.close_code(),
         }
     }
@@ -64,6 +66,7 @@ impl fmt::Display for Violation {
                 write!(f, "a message is of more than {limit} fragments (max_fragments)")
             }
             Self::InvalidUtf8 => f.write_str("a text message is not valid UTF-8"),
+            Self::CorruptDeflate => f.write_str("a compressed message cannot be inflated"),
             Self::CloseBody(error) => error.fmt(f),
         }
     }

@@ -40,10 +40,13 @@ mod close;
 mod config;
 mod connection;
 mod control;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod error;
 mod message;
 #[cfg(feature = "handshake")]
 pub mod opening;
+mod prepared;
 mod receive;
 mod send;
 mod time;
@@ -55,6 +58,7 @@ pub use config::Config;
 pub use connection::{Connection, Disposition, MaskKeys};
 pub use error::{Misuse, Timeout, Violation};
 pub use message::{Chunk, Event, Kind, Message, OwnedMessage};
+pub use prepared::PreparedMessage;
 pub use receive::{Delivery, Location, Received};
 pub use send::Sending;
 pub use time::Time;

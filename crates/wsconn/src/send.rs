@@ -1,9 +1,11 @@
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use core::mem;
 
-use wsframe::{CloseBody, CloseCode, Header, HeaderBuf, MAX_CONTROL_PAYLOAD, Mask, OpCode, Role};
+use wsframe::{CloseBody, Header, HeaderBuf, MAX_CONTROL_PAYLOAD, Mask, OpCode, Role};
 
-use crate::{Connection, Kind, Message, Misuse, Time, control::ControlPayload};
+#[cfg(feature = "deflate")]
+use crate::deflate::Compress;
+use crate::{Connection, Message, Misuse, Time, control::ControlPayload};
 
 /// A payload is masked this many bytes at a time, so that it stays in the nearest cache.
 const MASK_BLOCK: usize = 16 << 10;
@@ -14,25 +16,27 @@ pub(crate) struct Output {
     /// What is to be written, of which the first `written` bytes have been.
     queue: Vec<u8>,
     written: usize,
-    /// The kind of the message that is being sent in fragments.
-    fragmented: Option<Kind>,
     /// The newest ping that came while the transport was blocked; its pong goes out as soon as the
     /// queue has been written.
     pong: Option<Box<ControlPayload>>,
     /// Since when the transport has been blocked without progress.
     pub(crate) stalled: Option<Time>,
-    /// The code and reason we closed with, until the peer's answer.
-    pub(crate) closing: Option<Box<(CloseCode, String)>>,
 }
 
 impl Connection {
-    /// Queues a message in one frame.
+    /// Queues a message in one frame. If permessage-deflate is in use it may be compressed, and is
+    /// then in as many frames as it takes.
     ///
     /// Fails with [`Misuse::Closed`], [`Misuse::QueueFull`] or [`Misuse::MessageUnderWay`].
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Misuse> {
         let message = message.into();
         let header = self.message_header(&message)?;
+        #[cfg(feature = "deflate")]
+        if self.compresses(message.as_bytes().len()) {
+            self.queue_compressed(message, true, true);
+            return Ok(());
+        }
         self.queue(header, message.as_bytes());
         Ok(())
     }
@@ -40,7 +44,8 @@ impl Connection {
     /// Sends a message in one frame, from where it lies: as [`send`](Self::send), but lets the
     /// transport write it before any of it is copied. See [`Sending`].
     ///
-    /// A client's message is masked, and so copied, all the same.
+    /// A client's message is masked, and so copied, all the same; and one that is compressed lies where
+    /// it was compressed to.
     pub fn send_direct<'m>(
         &mut self,
         message: impl Into<Message<'m>>,
@@ -48,18 +53,23 @@ impl Connection {
         let message = message.into();
         let header = self.message_header(&message)?;
         let payload = message.as_bytes();
-        let frame = match self.role() {
-            Role::Server => Some((header.encode(), payload)),
-            Role::Client => {
-                self.queue(header, payload);
-                None
-            }
-        };
-        Ok(Sending { connection: self, frame, written: 0 })
+        #[cfg(feature = "deflate")]
+        if self.compresses(payload.len()) {
+            self.queue_compressed(message, true, true);
+            return Ok(Sending::queued(self));
+        }
+        if self.role() == Role::Client {
+            self.queue(header, payload);
+            return Ok(Sending::queued(self));
+        }
+        Ok(Sending::of(self, header, payload))
     }
 
     /// Queues a part of a message as a fragment (RFC 6455 §5.4), its last if `fin`. All parts of a
     /// message are of one kind; control frames may go out between them.
+    ///
+    /// If permessage-deflate is in use the message is compressed, unless the first part is its last
+    /// and short. What is in a part can be inflated by whoever has it.
     ///
     /// Fails with [`Misuse::Closed`], [`Misuse::QueueFull`], or [`Misuse::MessageUnderWay`] if the
     /// kind is another than that of the message's first part.
@@ -69,15 +79,13 @@ impl Connection {
         fin: bool,
     ) -> Result<(), Misuse> {
         let part = part.into();
-        self.check_sendable()?;
-        let opcode = match self.output.fragmented {
-            None => part.kind().opcode(),
-            Some(kind) if kind == part.kind() => OpCode::Continuation,
-            Some(_) => return Err(Misuse::MessageUnderWay),
-        };
-        self.output.fragmented = (!fin).then_some(part.kind());
-        let payload = part.as_bytes();
-        self.queue(Header { fin, ..Header::new(opcode, payload.len() as u64) }, payload);
+        let opcode = self.begin_part(&part, fin)?;
+        #[cfg(feature = "deflate")]
+        if self.compresses_part(opcode, part.as_bytes().len(), fin, Compress::Auto) {
+            self.queue_compressed(part, opcode != OpCode::Continuation, fin);
+            return Ok(());
+        }
+        self.queue_part(part, opcode, fin);
         Ok(())
     }
 
@@ -158,12 +166,33 @@ impl Connection {
         buffer
     }
 
-    fn message_header(&self, message: &Message<'_>) -> Result<Header, Misuse> {
+    /// Whether a whole message can be sent.
+    pub(crate) fn check_message(&self) -> Result<(), Misuse> {
         self.check_sendable()?;
-        if self.output.fragmented.is_some() {
-            return Err(Misuse::MessageUnderWay);
-        }
+        if self.fragmented.is_some() { Err(Misuse::MessageUnderWay) } else { Ok(()) }
+    }
+
+    pub(crate) fn message_header(&self, message: &Message<'_>) -> Result<Header, Misuse> {
+        self.check_message()?;
         Ok(Header::new(message.kind().opcode(), message.as_bytes().len() as u64))
+    }
+
+    /// Notes that a part of a message goes out, with this opcode.
+    pub(crate) fn begin_part(&mut self, part: &Message<'_>, fin: bool) -> Result<OpCode, Misuse> {
+        self.check_sendable()?;
+        let opcode = match self.fragmented {
+            None => part.kind().opcode(),
+            Some(kind) if kind == part.kind() => OpCode::Continuation,
+            Some(_) => return Err(Misuse::MessageUnderWay),
+        };
+        self.fragmented = (!fin).then_some(part.kind());
+        Ok(opcode)
+    }
+
+    /// Queues a part of a message as it is.
+    pub(crate) fn queue_part(&mut self, part: Message<'_>, opcode: OpCode, fin: bool) {
+        let payload = part.as_bytes();
+        self.queue(Header { fin, ..Header::new(opcode, payload.len() as u64) }, payload);
     }
 
     #[inline]
@@ -238,6 +267,12 @@ impl Output {
         self.queue.get(self.written..).unwrap_or_default()
     }
 
+    /// Takes back what was queued since it was so long.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.queue.truncate(len);
+    }
+
     /// Notes that `len` bytes have been written.
     #[inline]
     fn written(&mut self, len: usize) {
@@ -253,7 +288,7 @@ impl Output {
 
     /// The queue with room for a frame of `payload` bytes.
     #[inline]
-    fn reserve(&mut self, payload: usize) -> &mut Vec<u8> {
+    pub(crate) fn reserve(&mut self, payload: usize) -> &mut Vec<u8> {
         let need = payload.saturating_add(wsframe::MAX_HEADER_LEN);
         // What has been written makes way once it is more than half: each byte moves at most once.
         if self.written > self.queue.len() / 2 {
@@ -278,6 +313,18 @@ pub struct Sending<'c, 'm> {
     frame: Option<(HeaderBuf, &'m [u8])>,
     /// How much of the slices has been written.
     written: usize,
+}
+
+impl<'c, 'm> Sending<'c, 'm> {
+    /// A server's frame.
+    pub(crate) fn of(connection: &'c mut Connection, header: Header, payload: &'m [u8]) -> Self {
+        Self { connection, frame: Some((header.encode(), payload)), written: 0 }
+    }
+
+    /// What has been queued already.
+    pub(crate) fn queued(connection: &'c mut Connection) -> Self {
+        Self { connection, frame: None, written: 0 }
+    }
 }
 
 impl Sending<'_, '_> {

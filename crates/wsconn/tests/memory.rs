@@ -58,7 +58,7 @@ fn receive(connection: &mut Connection, bytes: &mut [u8], delivery: Delivery) ->
 fn the_connection_itself_is_small() {
     let size = size_of::<Connection>();
     println!("a connection has {size} bytes");
-    assert!(size <= 232, "{size}");
+    assert!(size <= 216, "{size}");
     for role in ROLES {
         let config = Arc::new(Config::default());
         let (_connection, usage) = measure(|| connection(role, &config));

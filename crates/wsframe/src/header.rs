@@ -73,34 +73,58 @@ impl Header {
     /// However the bytes are cut, the verdict is the same.
     #[inline]
     pub fn decode(bytes: &[u8], rules: &Rules) -> Result<Decoded, FrameError> {
+        match Self::decode_short(bytes, rules) {
+            Some((header, len)) => Ok(Decoded::Header { header, len }),
+            None => Self::decode_any(bytes, rules),
+        }
+    }
+
+    /// Decodes the header of most of the world's frames: data, at most 125 bytes of it, the header all
+    /// there and nothing wrong with it. Anything else is for [`decode_any`](Self::decode_any).
+    #[inline(always)]
+    fn decode_short(bytes: &[u8], rules: &Rules) -> Option<(Self, usize)> {
+        let &[first, second, ref rest @ ..] = bytes else { return None };
+        let opcode = match first & 0xf {
+            0 => OpCode::Continuation,
+            1 => OpCode::Text,
+            2 => OpCode::Binary,
+            _ => return None,
+        };
+        let rsv = Rsv((first >> 4) & 0x7);
+        // With the wrong mask bit it is over 125.
+        let short = second ^ rules.receiver.mask_bit();
+        let payload_len = u64::from(short);
+        if short > 125 || payload_len > rules.max_payload || !rules.rsv.contains(rsv) {
+            return None;
+        }
+        let (masking_key, len) = match rules.receiver {
+            Role::Server => (Some(*rest.first_chunk()?), 6),
+            Role::Client => (None, 2),
+        };
+        Some((Self { fin: first & 0x80 != 0, rsv, opcode, masking_key, payload_len }, len))
+    }
+
+    #[inline]
+    fn decode_any(bytes: &[u8], rules: &Rules) -> Result<Decoded, FrameError> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(Decoded::Need(2));
         };
-        let fin = first & 0x80 != 0;
-        let rsv = Rsv((first >> 4) & 0x7);
-        if !rules.rsv.contains(rsv) {
-            return Err(FrameError::ReservedBits);
-        }
-        let Some(opcode) = OpCode::from_bits(first & 0xf) else {
-            return Err(FrameError::ReservedOpCode(first & 0xf));
+        let (fin, rsv) = (first & 0x80 != 0, Rsv((first >> 4) & 0x7));
+        // With the wrong mask bit, this is over 127.
+        let short = second ^ rules.receiver.mask_bit();
+        let opcode = match OpCode::from_bits(first & 0xf) {
+            Some(opcode)
+                if rules.rsv.contains(rsv)
+                    && short <= 127
+                    && (!opcode.is_control()
+                        || fin && usize::from(short) <= MAX_CONTROL_PAYLOAD) =>
+            {
+                opcode
+            }
+            _ => return Err(FrameError::of_start(first, second, rules)),
         };
-        let masked = second & 0x80 != 0;
-        if masked != matches!(rules.receiver, Role::Server) {
-            return Err(FrameError::Masking(rules.receiver));
-        }
-        let short = second & 0x7f;
-        if opcode.is_control() {
-            // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less
-            // and MUST NOT be fragmented."
-            if !fin {
-                return Err(FrameError::FragmentedControl);
-            }
-            if usize::from(short) > MAX_CONTROL_PAYLOAD {
-                return Err(FrameError::LongControl);
-            }
-        }
 
-        let key_len = if masked { 4 } else { 0 };
+        let key_len = if matches!(rules.receiver, Role::Server) { 4 } else { 0 };
         let (payload_len, rest, len) = match short {
             126 => match *rest {
                 [a, b, ref rest @ ..] => {
@@ -131,13 +155,12 @@ impl Header {
         if payload_len > rules.max_payload && !opcode.is_control() {
             return Err(FrameError::TooLarge { len: payload_len, limit: rules.max_payload });
         }
-        let masking_key = if masked {
-            match *rest {
-                [a, b, c, d, ..] => Some([a, b, c, d]),
-                _ => return Ok(Decoded::Need(len)),
-            }
-        } else {
-            None
+        let masking_key = match rules.receiver {
+            Role::Client => None,
+            Role::Server => match rest.first_chunk() {
+                None => return Ok(Decoded::Need(len)),
+                key => key.copied(),
+            },
         };
         Ok(Decoded::Header { header: Self { fin, rsv, opcode, masking_key, payload_len }, len })
     }
@@ -148,29 +171,39 @@ impl Header {
     #[inline]
     pub fn encode(&self) -> HeaderBuf {
         let first = u8::from(self.fin) << 7 | self.rsv.0 << 4 | self.opcode.bits();
-        let mask_bit = u8::from(self.masking_key.is_some()) << 7;
-        let mut bytes = [0; MAX_HEADER_LEN];
-        let (head, mut len) = match self.payload_len {
-            #[allow(clippy::cast_possible_truncation)] // at most 125
-            short @ 0..=125 => (short as u8, 2),
-            0..=0xffff => {
-                let [.., a, b] = self.payload_len.to_be_bytes();
-                (bytes[2], bytes[3]) = (a, b);
-                (126, 4)
-            }
-            _ => {
-                bytes[2..10].copy_from_slice(&self.payload_len.to_be_bytes());
-                (127, 10)
-            }
+        let (mask_bit, key, key_len) = match self.masking_key {
+            Some(key) => (0x80, u128::from(u32::from_le_bytes(key)), 4),
+            None => (0, 0, 0),
         };
-        (bytes[0], bytes[1]) = (first, mask_bit | head);
-        if let Some(key) = self.masking_key
-            && let Some(to) = bytes.get_mut(usize::from(len)..usize::from(len) + 4)
-        {
-            to.copy_from_slice(&key);
-            len += 4;
+        // Put together in a register, the first byte lowest.
+        let (second, rest, len) = match self.payload_len {
+            len @ 0..=125 => (len, key, 2),
+            len @ 0..=0xffff => (126, u128::from((len as u16).swap_bytes()) | key << 16, 4),
+            len => (127, u128::from(len.swap_bytes()) | key << 64, 10),
+        };
+        let start = u128::from(u64::from(first) | (mask_bit | second) << 8);
+        HeaderBuf::new(start | rest << 16, len + key_len)
+    }
+}
+
+impl FrameError {
+    /// What is wrong with a header's first two bytes, where something is.
+    #[cold]
+    fn of_start(first: u8, second: u8, rules: &Rules) -> Self {
+        let masked = second & 0x80 != 0;
+        if !rules.rsv.contains(Rsv((first >> 4) & 0x7)) {
+            Self::ReservedBits
+        } else if OpCode::from_bits(first & 0xf).is_none() {
+            Self::ReservedOpCode(first & 0xf)
+        } else if masked != matches!(rules.receiver, Role::Server) {
+            Self::Masking(rules.receiver)
+        } else if first & 0x80 == 0 {
+            // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less
+            // and MUST NOT be fragmented."
+            Self::FragmentedControl
+        } else {
+            Self::LongControl
         }
-        HeaderBuf { bytes, len }
     }
 }
 
@@ -189,6 +222,17 @@ pub enum Role {
     Client,
     /// Accepted the connection; never masks.
     Server,
+}
+
+impl Role {
+    /// The mask bit of the frames that it receives.
+    #[inline]
+    const fn mask_bit(self) -> u8 {
+        match self {
+            Self::Client => 0,
+            Self::Server => 0x80,
+        }
+    }
 }
 
 /// The three reserved bits, which extensions give a meaning to (RFC 6455 §5.2).
@@ -227,15 +271,22 @@ impl fmt::Debug for Rsv {
 /// An encoded header on the stack; see [`Header::encode`].
 #[derive(Clone, Copy)]
 pub struct HeaderBuf {
-    bytes: [u8; MAX_HEADER_LEN],
-    len: u8,
+    /// The last byte is the length.
+    bytes: [u8; 16],
 }
 
 impl HeaderBuf {
+    /// Of `len` bytes, the first one lowest.
+    #[inline]
+    fn new(bytes: u128, len: u8) -> Self {
+        Self { bytes: (bytes | u128::from(len) << 120).to_le_bytes() }
+    }
+
     /// The bytes, 2 to [`MAX_HEADER_LEN`] of them.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+        let [.., len] = self.bytes;
+        self.bytes.get(..usize::from(len)).unwrap_or(&self.bytes)
     }
 }
 

@@ -3,7 +3,8 @@
 //! - [`Header`] is decoded from a slice and encoded to the stack; what it may be is judged by
 //!   [`Rules`] from the header alone, before any payload has arrived.
 //! - [`Mask`] applies a masking key to a payload that comes in pieces of any size.
-//! - [`Utf8`] validates text that comes in pieces, and fails at the first byte that cannot continue.
+//! - [`Utf8`] validates text that comes in pieces, and fails at the first byte that cannot continue;
+//!   [`Mask::apply_text`] unmasks it in the same pass.
 //! - [`CloseCode`] and [`CloseBody`] are the body of a close frame.
 //!
 //! # A frame from a buffer
@@ -33,21 +34,36 @@
 //! # Ok::<(), wsframe::FrameError>(())
 //! ```
 //!
+//! # How fast
+//!
+//! Masking is one safe kernel, which the compiler turns into the vector instructions of the target; it
+//! is compiled once more for AVX2, and chosen at run time with feature `std`. Payloads of up to 64
+//! bytes need no choice, and are inlined. The only `unsafe` in the crate is the calling of what was
+//! compiled for AVX2, where the processor has it. Feature `simdutf8` validates text that is not ASCII
+//! with the crate of that name; it changes nothing else.
+//!
 //! [RFC 6455 §5]: https://www.rfc-editor.org/rfc/rfc6455#section-5
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+#[cfg(feature = "std")]
+extern crate std;
 
 mod close;
 mod error;
 mod header;
 mod mask;
 mod opcode;
+mod size;
 mod utf8;
 
 pub use close::{CloseBody, CloseBodyError, CloseCode};
 pub use error::FrameError;
 pub use header::{Decoded, Header, HeaderBuf, MAX_HEADER_LEN, Role, Rsv, Rules};
 pub use mask::Mask;
+#[doc(hidden)]
+pub use mask::instances::Instance as MaskInstance;
 pub use opcode::{MAX_CONTROL_PAYLOAD, OpCode};
+pub use size::arrived;
 pub use utf8::{Utf8, Utf8Error};

@@ -1,3 +1,13 @@
+#[allow(unsafe_code)] // to call what was compiled for AVX2
+pub(crate) mod instances;
+mod kernel;
+
+use crate::{Utf8, Utf8Error};
+
+/// Text is unmasked this many bytes at a time, so that it is validated while it is in the nearest
+/// cache, and not at all where it is ASCII.
+const TEXT_BLOCK: usize = 16 << 10;
+
 /// A masking key and how far into it the payload is (RFC 6455 §5.3).
 ///
 /// Masking and unmasking are the same operation. A payload may come in pieces of any size: the phase
@@ -27,8 +37,7 @@ impl Mask {
     /// Masks or unmasks the next `payload.len()` bytes in place.
     #[inline]
     pub fn apply(&mut self, payload: &mut [u8]) {
-        xor(payload, self.key);
-        self.skip(payload.len());
+        self.key = apply(payload, self.key, instances::long);
     }
 
     /// Masks or unmasks the next bytes from `src` into `dst`, and says how many: as many as the
@@ -37,75 +46,68 @@ impl Mask {
     pub fn copy(&mut self, src: &[u8], dst: &mut [u8]) -> usize {
         let len = src.len().min(dst.len());
         if let (Some(src), Some(dst)) = (src.get(..len), dst.get_mut(..len)) {
-            xor_copy(src, dst, self.key);
-            self.skip(len);
+            self.key = copy(src, dst, self.key, instances::long_copy);
         }
         len
     }
 
-    /// Moves past `len` bytes of the payload.
+    /// Unmasks the next bytes of a text in place and validates them, in one pass through memory.
+    ///
+    /// Fails as [`Utf8::push`] does. What is beyond the error may then be left masked: the text is
+    /// lost.
+    ///
+    /// ```
+    /// # use wsframe::{Mask, Utf8};
+    /// let (mut mask, mut utf8) = (Mask::new([1, 2, 3, 4]), Utf8::new());
+    /// let mut payload = *b"````ddd";
+    /// mask.apply_text(&mut payload, &mut utf8)?;
+    /// assert_eq!(&payload, b"abcdefg");
+    /// # Ok::<(), wsframe::Utf8Error>(())
+    /// ```
     #[inline]
-    fn skip(&mut self, len: usize) {
-        self.key = self.key.rotate_right(8 * (len % 4) as u32);
-    }
-}
-
-/// The bytes XORed at once: two SSE2 or one AVX2 register, which the compiler makes of the plain
-/// loops over arrays below.
-const LANES: usize = 32;
-
-#[inline]
-fn xor(data: &mut [u8], key: u32) {
-    let (blocks, tail) = data.as_chunks_mut::<LANES>();
-    let lanes = lanes(key);
-    for block in blocks {
-        for (byte, key) in block.iter_mut().zip(lanes) {
-            *byte ^= key;
+    pub fn apply_text(&mut self, payload: &mut [u8], utf8: &mut Utf8) -> Result<(), Utf8Error> {
+        if payload.len() > kernel::SHORT {
+            return self.apply_long_text(payload, utf8);
         }
+        let (key, ascii) = kernel::short(payload, self.key);
+        self.key = key;
+        if ascii && utf8.is_between_characters() { Ok(()) } else { utf8.push(payload) }
     }
-    let (words, tail) = tail.as_chunks_mut::<8>();
-    let key8 = u64::from(key) << 32 | u64::from(key);
-    for word in words {
-        *word = (u64::from_le_bytes(*word) ^ key8).to_le_bytes();
-    }
-    let (words, tail) = tail.as_chunks_mut::<4>();
-    for word in words {
-        *word = (u32::from_le_bytes(*word) ^ key).to_le_bytes();
-    }
-    for (byte, key) in tail.iter_mut().zip(key.to_le_bytes()) {
-        *byte ^= key;
-    }
-}
 
-#[inline]
-fn xor_copy(src: &[u8], dst: &mut [u8], key: u32) {
-    let (src_blocks, src) = src.as_chunks::<LANES>();
-    let (dst_blocks, dst) = dst.as_chunks_mut::<LANES>();
-    let lanes = lanes(key);
-    for (src, dst) in src_blocks.iter().zip(dst_blocks) {
-        for ((dst, src), key) in dst.iter_mut().zip(src).zip(lanes) {
-            *dst = src ^ key;
+    fn apply_long_text(&mut self, payload: &mut [u8], utf8: &mut Utf8) -> Result<(), Utf8Error> {
+        let mut before = 0;
+        for block in payload.chunks_mut(TEXT_BLOCK) {
+            let (key, ascii) = if block.len() <= kernel::SHORT {
+                kernel::short(block, self.key)
+            } else {
+                instances::text(block, self.key)
+            };
+            self.key = key;
+            if !(ascii && utf8.is_between_characters()) {
+                utf8.push(block)
+                    .map_err(|error| Utf8Error { valid_up_to: before + error.valid_up_to })?;
+            }
+            before += block.len();
         }
-    }
-    let (src_words, src) = src.as_chunks::<8>();
-    let (dst_words, dst) = dst.as_chunks_mut::<8>();
-    let key8 = u64::from(key) << 32 | u64::from(key);
-    for (src, dst) in src_words.iter().zip(dst_words) {
-        *dst = (u64::from_le_bytes(*src) ^ key8).to_le_bytes();
-    }
-    for ((dst, src), key) in dst.iter_mut().zip(src).zip(key8.to_le_bytes()) {
-        *dst = src ^ key;
+        Ok(())
     }
 }
 
-/// The key repeated over one block.
-#[inline]
-fn lanes(key: u32) -> [u8; LANES] {
-    let mut lanes = [0; LANES];
-    for lane in lanes.as_chunks_mut::<4>().0 {
-        *lane = key.to_le_bytes();
-    }
-    lanes
+/// Masks in place, with `long` where the payload is long. Returns the key for what follows.
+#[inline(always)]
+fn apply(payload: &mut [u8], key: u32, long: impl FnOnce(&mut [u8], u32) -> u32) -> u32 {
+    if payload.len() <= kernel::SHORT { kernel::short(payload, key).0 } else { long(payload, key) }
+}
+
+/// As [`apply`], from one slice into another of the same length.
+#[inline(always)]
+fn copy(
+    src: &[u8],
+    dst: &mut [u8],
+    key: u32,
+    long: impl FnOnce(&[u8], &mut [u8], u32) -> u32,
+) -> u32 {
+    if src.len() <= kernel::SHORT { kernel::short_copy(src, dst, key) } else { long(src, dst, key) }
 }
 
 #[cfg(test)]
@@ -118,36 +120,8 @@ mod tests {
 
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-    fn naive(data: &[u8], phase: usize) -> Vec<u8> {
-        data.iter().enumerate().map(|(i, byte)| byte ^ KEY[(i + phase) % 4]).collect()
-    }
-
-    #[test]
-    fn every_length_alignment_and_phase_equals_the_naive_loop() {
-        let data: Vec<u8> = (0..640).map(|i| (i * 7) as u8).collect();
-        for len in 0..=512 {
-            for offset in 0..64 {
-                for phase in 0..4 {
-                    let expected = naive(&data[offset..offset + len], phase);
-                    let mut mask = Mask::new(KEY);
-                    mask.apply(&mut [0; 4][..phase]);
-                    let mut copied = mask;
-
-                    let mut buf = data.clone();
-                    mask.apply(&mut buf[offset..offset + len]);
-                    assert_eq!(buf[..offset], data[..offset]);
-                    assert_eq!(buf[offset..offset + len], expected);
-                    assert_eq!(buf[offset + len..], data[offset + len..]);
-
-                    buf.fill(0);
-                    let src = &data[offset..offset + len];
-                    assert_eq!(copied.copy(src, &mut buf[offset..offset + len]), len);
-                    assert_eq!(buf[offset..offset + len], expected);
-                    assert!(buf[offset + len..].iter().all(|byte| *byte == 0));
-                    assert_eq!(mask, copied);
-                }
-            }
-        }
+    fn naive(data: &[u8]) -> Vec<u8> {
+        data.iter().enumerate().map(|(i, byte)| byte ^ KEY[i % 4]).collect()
     }
 
     #[test]
@@ -158,7 +132,7 @@ mod tests {
             let mut mask = Mask::new(KEY);
             mask.apply(&mut buf[..cut]);
             mask.apply(&mut buf[cut..]);
-            assert_eq!(buf, naive(&data, 0));
+            assert_eq!(buf, naive(&data));
         }
     }
 

@@ -3,7 +3,7 @@ use core::fmt;
 /// Validates UTF-8 (RFC 3629) that comes in pieces, cut anywhere.
 ///
 /// It fails at the first byte that cannot continue the sequence, whatever follows and however the
-/// text is cut, and looks at no byte twice but the last three of a piece.
+/// text is cut. What has been validated is not looked at again, whatever comes after it.
 ///
 /// ```
 /// let mut utf8 = wsframe::Utf8::new();
@@ -20,6 +20,14 @@ pub struct Utf8 {
     start: [u8; 4],
     len: u8,
 }
+
+/// A piece shorter than this, in bytes, is not worth setting out for.
+const SHORT: usize = 64;
+
+/// Validated at once, in bytes, where the fast way only says yes or no: where it says no, as much is
+/// looked at again, for the exact byte.
+#[cfg(feature = "simdutf8")]
+const BLOCK: usize = 16 << 10;
 
 /// The text is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +47,27 @@ impl Utf8 {
     /// Validates the next piece. After an error the text is lost: start anew.
     #[inline]
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
-        let skipped = if self.len == 0 { 0 } else { self.complete(piece)? };
-        let Some(rest) = piece.get(skipped..) else { return Ok(()) };
+        if self.len == 0 && is_simple(piece) { Ok(()) } else { self.push_any(piece) }
+    }
+
+    #[inline(never)]
+    fn push_any(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
+        let mut done = if self.len == 0 { 0 } else { self.complete(piece)? };
+        while let Some(rest) = piece.get(done..)
+            && !rest.is_empty()
+        {
+            let valid = valid_start(rest);
+            if valid == 0 {
+                return self.end_with(rest).map_err(|bad| Utf8Error { valid_up_to: done + bad });
+            }
+            done += valid;
+        }
+        Ok(())
+    }
+
+    /// Validates the end of a piece. The error is the index of the first byte that is wrong.
+    #[inline(never)]
+    fn end_with(&mut self, rest: &[u8]) -> Result<(), usize> {
         let Err(error) = core::str::from_utf8(rest) else { return Ok(()) };
         let tail = rest.get(error.valid_up_to()..).unwrap_or_default();
         match error.error_len() {
@@ -53,11 +80,14 @@ impl Utf8 {
                 Ok(())
             }
             // The sequence may be of good bytes up to its last: that one is the error.
-            Some(len) => {
-                let bad = first_bad(tail, len);
-                Err(Utf8Error { valid_up_to: skipped + error.valid_up_to() + bad })
-            }
+            Some(len) => Err(error.valid_up_to() + first_bad(tail, len)),
         }
+    }
+
+    /// Whether nothing but the start of a character is to come.
+    #[inline]
+    pub(crate) fn is_between_characters(&self) -> bool {
+        self.len == 0
     }
 
     /// Whether the text may end here.
@@ -68,6 +98,7 @@ impl Utf8 {
 
     /// Completes the sequence that the last piece ended in. Returns how many bytes of `piece` went
     /// into it.
+    #[inline(never)]
     fn complete(&mut self, piece: &[u8]) -> Result<usize, Utf8Error> {
         for (i, &byte) in piece.iter().enumerate() {
             let len = usize::from(self.len);
@@ -88,6 +119,57 @@ impl Utf8 {
         }
         Ok(piece.len())
     }
+}
+
+/// Whether the text is one that is quickly seen to be valid: if it is short, ASCII.
+#[inline]
+fn is_simple(text: &[u8]) -> bool {
+    if text.len() < SHORT {
+        return is_ascii(text);
+    }
+    #[cfg(feature = "simdutf8")]
+    if text.len() <= BLOCK && text.last().is_some_and(u8::is_ascii) {
+        return simdutf8::basic::from_utf8(text).is_ok();
+    }
+    false
+}
+
+/// As the method of slices, and faster for short ones.
+#[inline]
+fn is_ascii(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk() else {
+        return text.iter().fold(0, |seen, byte| seen | byte) < 0x80;
+    };
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let (words, _) = text.as_chunks();
+    words.iter().fold(word(last), |seen, bytes| seen | word(bytes)) & 0x8080_8080_8080_8080 == 0
+}
+
+/// How many bytes at the start of `text` are valid for sure, and end between two characters; 0 where
+/// that is better found out byte by byte.
+#[cfg(feature = "simdutf8")]
+#[inline]
+fn valid_start(text: &[u8]) -> usize {
+    let block = text.get(..BLOCK).unwrap_or(text);
+    // A character that is cut at the end of the block is left for later.
+    let cut = match *block {
+        [.., 0xc0..=0xff] => 1,
+        [.., 0xe0..=0xff, _] => 2,
+        [.., 0xf0..=0xff, _, _] => 3,
+        _ => 0,
+    };
+    let (whole, _) = block.split_at(block.len() - cut);
+    let worth_it = whole.len() >= SHORT;
+    if worth_it && simdutf8::basic::from_utf8(whole).is_ok() { whole.len() } else { 0 }
+}
+
+/// As above, as far as the text is ASCII.
+#[cfg(not(feature = "simdutf8"))]
+#[inline]
+fn valid_start(text: &[u8]) -> usize {
+    let (blocks, _) = text.as_chunks::<SHORT>();
+    let ascii = |block: &&[u8; SHORT]| block.iter().fold(0, |seen, byte| seen | byte) < 0x80;
+    SHORT * blocks.iter().take_while(ascii).count()
 }
 
 /// The index in `tail` of the byte that is wrong, where `from_utf8` says that the first `error_len`

@@ -16,6 +16,14 @@ async fn main() -> Result<(), Error> {
     config.max_fragments = 1 << 20;
     let mut options = ClientOptions::default();
     options.config = Arc::new(config);
+    #[cfg(feature = "deflate")]
+    {
+        let mut deflate = wstokio::deflate::DeflateOptions::default();
+        deflate.context_takeover = true;
+        deflate.peer_context_takeover = true;
+        deflate.min_size = 0;
+        options.deflate = Some(deflate);
+    }
     let connector = Connector::new(options);
 
     let mut ws = connector.connect(&format!("{server}/getCaseCount")).await?;

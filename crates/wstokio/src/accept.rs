@@ -81,7 +81,16 @@ impl Acceptor {
 
     /// As [`accept`](Self::accept), and lets `decide` look at the request: at its path, its cookies,
     /// the subprotocols it offers. It may choose one, add headers to the response, or refuse.
-    pub async fn accept_with<S, D>(&self, mut stream: S, decide: D) -> Result<WebSocket<S>, Error>
+    pub async fn accept_with<S, D>(&self, stream: S, decide: D) -> Result<WebSocket<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        D: FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
+    {
+        // In a box: a task keeps room for the largest of its waits as long as it lives.
+        Box::pin(self.handshake(stream, decide)).await
+    }
+
+    async fn handshake<S, D>(&self, mut stream: S, decide: D) -> Result<WebSocket<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
         D: FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
@@ -89,13 +98,12 @@ impl Acceptor {
         let origin = Instant::now();
         let mut opening = ServerOpening::new(self.options.clone(), Time::ZERO);
         let deadline = origin.checked_add(opening.deadline().since_origin());
-        // In a box: a task keeps room for the largest of its waits as long as it lives.
-        let handshake = Box::pin(async {
+        let handshake = async {
             let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
             let answer = opening.respond(decide, Time::from_origin(origin.elapsed()));
             handshake::write(&mut stream, &answer.response).await?;
             Ok((inbox, answer.result))
-        });
+        };
         let (inbox, result) = handshake::until(deadline, handshake).await?;
         match result {
             Ok(opened) => {
@@ -104,8 +112,7 @@ impl Acceptor {
             }
             Err(failure) => {
                 drop(inbox);
-                let wait = self.options.config.fin_timeout;
-                Box::pin(handshake::linger(&mut stream, wait)).await;
+                handshake::linger(&mut stream, self.options.config.fin_timeout).await;
                 Err(Error::Handshake(failure))
             }
         }

@@ -112,4 +112,9 @@ impl<S: AsyncRead + AsyncWrite> Io for Polled<'_, '_, S> {
     fn poll_deadline(&mut self, deadline: Time) -> Poll<()> {
         self.clock.poll_deadline(deadline, self.cx)
     }
+
+    fn poll_pause(&mut self) -> Poll<()> {
+        self.cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }

@@ -26,8 +26,8 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use wsconn::{
-    Connection, Time, Timeout,
-    opening::{self, Accept, HandshakeFailure, Refusal, negotiate},
+    Time, Timeout,
+    opening::{self, Accept, Agreement, HandshakeFailure, Refusal, negotiate},
     transport::{Error, Inbox},
 };
 use wshandshake::{Header, InvalidInput};
@@ -44,7 +44,7 @@ pub fn upgrade<B>(request: &mut Request<B>) -> Result<(Response<String>, Upgradi
 pub struct Upgrading {
     acceptor: Acceptor,
     upgrade: OnUpgrade,
-    subprotocol: Option<Box<str>>,
+    agreement: Agreement,
 }
 
 /// A request that was refused.
@@ -61,9 +61,9 @@ impl Acceptor {
         decide: impl FnOnce(&opening::Request<'_, '_>) -> Result<Accept, Refusal>,
     ) -> Result<(Response<String>, Upgrading), Refused> {
         match self.judge(request, decide) {
-            Ok((response, subprotocol)) => {
+            Ok((response, agreement)) => {
                 let upgrade = hyper::upgrade::on(request);
-                Ok((response, Upgrading { acceptor: self.clone(), upgrade, subprotocol }))
+                Ok((response, Upgrading { acceptor: self.clone(), upgrade, agreement }))
             }
             Err(failure) => Err(Refused::new(failure)),
         }
@@ -73,7 +73,7 @@ impl Acceptor {
         &self,
         request: &Request<B>,
         decide: impl FnOnce(&opening::Request<'_, '_>) -> Result<Accept, Refusal>,
-    ) -> Result<(Response<String>, Option<Box<str>>), HandshakeFailure> {
+    ) -> Result<(Response<String>, Agreement), HandshakeFailure> {
         let headers: Vec<Header<'_>> = request
             .headers()
             .iter()
@@ -83,23 +83,23 @@ impl Acceptor {
         let is_http_1_1 = request.version() == Version::HTTP_11;
         let request =
             opening::Request::from_parts(request.method().as_str(), target, is_http_1_1, &headers)?;
-        let accept = negotiate(self.options(), &request, decide)?;
-        request.check_accept(&wshandshake::Accept {
-            subprotocol: accept.subprotocol.as_deref(),
-            extensions: None,
-            headers: &accept.headers,
-        })?;
+        let agreement = negotiate(self.options(), &request, decide)?;
+        let accept = agreement.response();
+        request.check_accept(&accept)?;
         let mut response = Response::new(String::new());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let to = response.headers_mut();
         to.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         to.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         to.insert(header::SEC_WEBSOCKET_ACCEPT, value(request.accept_key().as_str())?);
-        if let Some(subprotocol) = &accept.subprotocol {
+        if let Some(subprotocol) = accept.subprotocol {
             to.insert(header::SEC_WEBSOCKET_PROTOCOL, value(subprotocol)?);
         }
-        append(&mut response, &accept.headers)?;
-        Ok((response, accept.subprotocol.map(String::into)))
+        if let Some(extensions) = accept.extensions {
+            to.insert(header::SEC_WEBSOCKET_EXTENSIONS, value(extensions)?);
+        }
+        append(&mut response, accept.headers)?;
+        Ok((response, agreement))
     }
 }
 
@@ -115,9 +115,10 @@ impl IntoFuture for Upgrading {
                 .map_err(|_| Error::Timeout(Timeout::Handshake))?
                 .map_err(|error| Error::Io(std::io::Error::other(error)))?;
             let stream = TokioIo::new(upgraded);
-            let connection = Connection::server(options.config.clone(), Time::ZERO);
+            let connection = self.agreement.connection(options.config.clone(), Time::ZERO);
             let core = Core::new(stream, connection, Instant::now());
-            Ok(WebSocket::new(core, Inbox::default(), self.subprotocol))
+            let subprotocol = self.agreement.subprotocol.map(String::into);
+            Ok(WebSocket::new(core, Inbox::default(), subprotocol))
         })
     }
 }

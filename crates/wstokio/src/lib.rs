@@ -72,7 +72,14 @@ mod wakers;
 pub use accept::{Acceptor, accept};
 pub use connect::{Connector, connect};
 pub use socket::{Receiver, Sender, WebSocket};
+#[cfg(feature = "deflate")]
+pub use wsconn::deflate;
 pub use wsconn::{
     Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
     Side, Timeout, Violation, opening, transport::Error,
 };
+
+/// The examples of README.md compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

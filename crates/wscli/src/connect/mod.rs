@@ -10,6 +10,7 @@ use std::{io, process::ExitCode, sync::Arc, time::Duration};
 use clap::Args;
 use wstokio::{
     CloseCause, CloseCode, CloseInfo, Config, Error, Event, Message, Side,
+    deflate::DeflateOptions,
     opening::{ClientOptions, HandshakeFailure},
 };
 
@@ -48,6 +49,9 @@ pub(crate) struct Arguments {
     /// The longest message to take, as in 64MiB
     #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "16MiB")]
     max_message: u64,
+    /// Do not offer permessage-deflate
+    #[arg(long)]
+    no_deflate: bool,
     /// What moves the bytes
     #[arg(long, value_enum, default_value_t = Transport::Tokio)]
     transport: Transport,
@@ -74,6 +78,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
     options.headers = arguments.header;
     options.subprotocols = arguments.subprotocol;
     options.origin = arguments.origin;
+    // One connection can afford to remember what was said.
+    let mut deflate = DeflateOptions::default();
+    deflate.context_takeover = true;
+    deflate.peer_context_takeover = true;
+    options.deflate = (!arguments.no_deflate).then_some(deflate);
     let talk =
         Talk { url: arguments.url, options, binary: arguments.binary, linger: arguments.linger };
     let info = match arguments.transport {

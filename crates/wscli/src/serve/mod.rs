@@ -18,6 +18,7 @@ use tokio::{
 };
 use wstokio::{
     Acceptor, Config,
+    deflate::DeflateOptions,
     opening::{Accept, Refusal, ServerOptions},
 };
 
@@ -39,6 +40,9 @@ pub(crate) struct Arguments {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = crate::address)]
     addr: SocketAddr,
+    /// Do not compress, whatever browsers offer
+    #[arg(long)]
+    no_deflate: bool,
 }
 
 /// What all connections share.
@@ -54,10 +58,11 @@ struct Server {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(serve(arguments.addr))
+    runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(serve(arguments))
 }
 
-async fn serve(addr: SocketAddr) -> Result<ExitCode, String> {
+async fn serve(arguments: &Arguments) -> Result<ExitCode, String> {
+    let addr = arguments.addr;
     let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(addr, &error))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
     let mut interrupted = Interrupt::new().map_err(|error| format!("cannot start: {error}"))?;
@@ -65,7 +70,7 @@ async fn serve(addr: SocketAddr) -> Result<ExitCode, String> {
 
     let (stop, stopping) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel(1);
-    let server = Server { rooms: Arc::default(), acceptor: acceptor(), stopping, alive };
+    let server = Server { rooms: Arc::default(), acceptor: acceptor(arguments), stopping, alive };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -85,7 +90,7 @@ async fn serve(addr: SocketAddr) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn acceptor() -> Acceptor {
+fn acceptor(arguments: &Arguments) -> Acceptor {
     let mut config = Config::default();
     config.max_message_size = MAX_MESSAGE;
     config.max_frame_size = MAX_MESSAGE;
@@ -93,6 +98,7 @@ fn acceptor() -> Acceptor {
     let mut options = ServerOptions::default();
     options.config = Arc::new(config);
     options.subprotocols = vec![SUBPROTOCOL.to_owned()];
+    options.deflate = (!arguments.no_deflate).then(DeflateOptions::default);
     Acceptor::new(options)
 }
 

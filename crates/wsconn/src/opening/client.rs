@@ -13,6 +13,7 @@ pub struct ClientOpening {
     target: String,
     key: Key,
     request: String,
+    extensions: Option<String>,
     head: Head,
     deadline: Time,
 }
@@ -37,7 +38,12 @@ impl ClientOpening {
         nonce: [u8; 16],
         now: Time,
     ) -> Result<Self, InvalidInput> {
+        #[cfg(feature = "deflate")]
+        let extensions = options.deflate.as_ref().map(super::deflate::offer);
+        #[cfg(not(feature = "deflate"))]
+        let extensions = None;
         let mut opening = Self {
+            extensions,
             head: Head::new(options.max_head),
             deadline: now.after(options.handshake_timeout),
             options,
@@ -83,6 +89,16 @@ impl ClientOpening {
             error => HandshakeFailure::Peer(error),
         })?;
         let subprotocol = accepted.subprotocol().map(String::from);
+        #[cfg(feature = "deflate")]
+        if let Some(wanted) = &self.options.deflate {
+            let agreed = super::deflate::agree(wanted, accepted.extensions())
+                .map_err(|super::deflate::BadResponse| HandshakeFailure::Deflate)?;
+            let mut connection = Connection::client(self.options.config, mask_keys, now);
+            if let Some(agreed) = agreed {
+                connection.enable_deflate(agreed);
+            }
+            return Ok(ClientOpened { connection, subprotocol });
+        }
         let connection = Connection::client(self.options.config, mask_keys, now);
         Ok(ClientOpened { connection, subprotocol })
     }
@@ -94,7 +110,7 @@ impl ClientOpening {
             key: self.key,
             origin: self.options.origin.as_deref(),
             subprotocols: &self.options.subprotocols,
-            extensions: None,
+            extensions: self.extensions.as_deref(),
             headers: &self.options.headers,
         }
     }

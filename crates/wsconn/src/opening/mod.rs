@@ -8,12 +8,14 @@
 //! A server that has its requests from an HTTP library judges them with [`negotiate`].
 
 mod client;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod options;
 mod server;
 
 pub use client::{ClientOpened, ClientOpening};
 pub use options::{Accept, ClientOptions, OriginPolicy, Refusal, ServerOptions};
-pub use server::{Answer, ServerOpened, ServerOpening, negotiate};
+pub use server::{Agreement, Answer, ServerOpened, ServerOpening, negotiate};
 pub use wshandshake::{HandshakeError, InvalidInput, Request};
 
 use alloc::{string::String, vec::Vec};
@@ -38,6 +40,8 @@ pub enum HandshakeFailure {
         /// The `Location` header, if there is one. Redirects are not followed.
         location: Option<String>,
     },
+    /// The server accepted permessage-deflate in a way that it must not (RFC 7692 §7.1).
+    Deflate,
     /// What this side was asked to send cannot be sent.
     Input(InvalidInput),
     /// The byte stream ended before the handshake was over.
@@ -70,6 +74,10 @@ impl fmt::Display for HandshakeFailure {
                     _ => f.write_str(" instead of opening a WebSocket"),
                 }
             }
+            Self::Deflate => f.write_str(
+                "the server's answer to the offer of permessage-deflate breaks the rules \
+                 (RFC 7692 section 7.1), or is not what was asked for",
+            ),
             Self::Input(error) => error.fmt(f),
             Self::Eof => f.write_str("the peer ended the connection during the opening handshake"),
         }

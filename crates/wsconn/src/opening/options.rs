@@ -2,6 +2,8 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use crate::Config;
+#[cfg(feature = "deflate")]
+use crate::deflate::DeflateOptions;
 
 /// What a server wants of an opening handshake, and of the connection it ends in.
 ///
@@ -22,6 +24,9 @@ pub struct ServerOptions {
     /// The subprotocols the server speaks, the best first. The first one that the client offers too is
     /// agreed. Default: none.
     pub subprotocols: Vec<String>,
+    /// How to compress with clients that offer it; `None` is not at all. Default: `None`.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<DeflateOptions>,
     /// The longest request head, in bytes. Default: 16 KiB.
     pub max_head: usize,
     /// How long the whole handshake may take, however the bytes come. Default: 10 seconds.
@@ -47,7 +52,7 @@ pub enum OriginPolicy {
 }
 
 /// A server's consent to a request.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Accept {
     /// The subprotocol to agree on; it must be one that the client offers. `None` leaves the choice to
@@ -55,6 +60,25 @@ pub struct Accept {
     pub subprotocol: Option<String>,
     /// Headers to add to the response, such as `Set-Cookie`.
     pub headers: Vec<(String, String)>,
+    /// Whether this connection may be compressed, as [`ServerOptions::deflate`] has it. Default:
+    /// `true`.
+    #[cfg(feature = "deflate")]
+    pub deflate: bool,
+}
+
+#[cfg_attr(
+    not(feature = "deflate"),
+    expect(clippy::derivable_impls, reason = "not with all fields")
+)]
+impl Default for Accept {
+    fn default() -> Self {
+        Self {
+            subprotocol: None,
+            headers: Vec::new(),
+            #[cfg(feature = "deflate")]
+            deflate: true,
+        }
+    }
 }
 
 /// A server's refusal of a request: an ordinary HTTP response, after which the connection closes.
@@ -88,6 +112,9 @@ pub struct ClientOptions {
     pub subprotocols: Vec<String>,
     /// Headers to add to the request, such as `Authorization` or `Cookie`.
     pub headers: Vec<(String, String)>,
+    /// How to compress if the server agrees; `None` is not at all. Default: `None`.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<DeflateOptions>,
     /// The longest response head, in bytes. Default: 16 KiB.
     pub max_head: usize,
     /// How long the whole handshake may take, however the bytes come. Default: 10 seconds.
@@ -103,6 +130,8 @@ impl Default for ServerOptions {
             config: Arc::default(),
             origin: OriginPolicy::default(),
             subprotocols: Vec::new(),
+            #[cfg(feature = "deflate")]
+            deflate: None,
             max_head: MAX_HEAD,
             handshake_timeout: HANDSHAKE_TIMEOUT,
         }
@@ -116,6 +145,8 @@ impl Default for ClientOptions {
             origin: None,
             subprotocols: Vec::new(),
             headers: Vec::new(),
+            #[cfg(feature = "deflate")]
+            deflate: None,
             max_head: MAX_HEAD,
             handshake_timeout: HANDSHAKE_TIMEOUT,
         }

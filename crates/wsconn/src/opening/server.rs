@@ -1,10 +1,10 @@
-use alloc::{string::String, sync::Arc};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::fmt::Write;
 
 use wshandshake::{HeaderSlots, Origin, Request, write_refusal};
 
 use super::{Accept, HandshakeFailure, Head, OriginPolicy, Progress, Refusal, ServerOptions};
-use crate::{Connection, Time};
+use crate::{Config, Connection, Time};
 
 /// A server's half of an opening handshake: [receive](Self::receive) until the head is complete, then
 /// [respond](Self::respond). What it may take is bounded by [`ServerOptions::max_head`] and, if the
@@ -62,9 +62,9 @@ impl ServerOpening {
     ) -> Answer {
         let mut response = String::new();
         let result = match self.accept(&mut response, decide) {
-            Ok(subprotocol) => {
-                let connection = Connection::server(self.options.config.clone(), now);
-                Ok(ServerOpened { connection, subprotocol })
+            Ok(agreement) => {
+                let connection = agreement.connection(self.options.config.clone(), now);
+                Ok(ServerOpened { connection, subprotocol: agreement.subprotocol })
             }
             Err(failure) => Err(refuse(&mut response, failure)),
         };
@@ -75,42 +75,82 @@ impl ServerOpening {
         &self,
         response: &mut String,
         decide: impl FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
-    ) -> Result<Option<String>, HandshakeFailure> {
+    ) -> Result<Agreement, HandshakeFailure> {
         let mut slots = HeaderSlots::new();
         let request = Request::parse(self.head.bytes()?, &mut slots)?;
-        let accept = negotiate(&self.options, &request, decide)?;
-        request.write_accept(
-            response,
-            &wshandshake::Accept {
-                subprotocol: accept.subprotocol.as_deref(),
-                extensions: None,
-                headers: &accept.headers,
-            },
-        )?;
-        Ok(accept.subprotocol)
+        let agreement = negotiate(&self.options, &request, decide)?;
+        request.write_accept(response, &agreement.response())?;
+        Ok(agreement)
     }
 }
 
-/// Judges a request by the options and by `decide`: what to accept it with, the subprotocol chosen.
+/// What a server agrees to: subprotocol, extensions and all.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    /// The subprotocol.
+    pub subprotocol: Option<String>,
+    /// Headers to add to the response.
+    pub headers: Vec<(String, String)>,
+    extensions: Option<String>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<crate::deflate::DeflateOptions>,
+}
+
+impl Agreement {
+    /// What the response says.
+    pub fn response(&self) -> wshandshake::Accept<'_, String> {
+        wshandshake::Accept {
+            subprotocol: self.subprotocol.as_deref(),
+            extensions: self.extensions.as_deref(),
+            headers: &self.headers,
+        }
+    }
+
+    /// The connection that begins behind the response.
+    pub fn connection(&self, config: Arc<Config>, now: Time) -> Connection {
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = self.deflate {
+            let mut connection = Connection::server(config, now);
+            connection.enable_deflate(agreed);
+            return connection;
+        }
+        Connection::server(config, now)
+    }
+}
+
+/// Judges a request by the options and by `decide`: what to agree to.
 ///
 /// For servers that have their requests from an HTTP library; [`ServerOpening`] does it itself.
 pub fn negotiate(
     options: &ServerOptions,
     request: &Request<'_, '_>,
     decide: impl FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
-) -> Result<Accept, HandshakeFailure> {
+) -> Result<Agreement, HandshakeFailure> {
     if !options.origin.allows(request) {
         let reason = "pages of this origin may not connect here";
         return Err(HandshakeFailure::Refused(Refusal::new(403, reason)));
     }
-    let mut accept = decide(request).map_err(HandshakeFailure::Refused)?;
-    if accept.subprotocol.is_none() {
-        let mut spoken = options.subprotocols.iter();
-        accept.subprotocol = spoken
-            .find(|spoken| request.subprotocols().any(|offered| offered == spoken.as_str()))
-            .cloned();
+    let accept = decide(request).map_err(HandshakeFailure::Refused)?;
+    let choose = || {
+        let offered =
+            |spoken: &&String| request.subprotocols().any(|offered| offered == spoken.as_str());
+        options.subprotocols.iter().find(offered).cloned()
+    };
+    let agreement = Agreement {
+        subprotocol: accept.subprotocol.or_else(choose),
+        headers: accept.headers,
+        extensions: None,
+        #[cfg(feature = "deflate")]
+        deflate: None,
+    };
+    #[cfg(feature = "deflate")]
+    if let Some(wanted) = options.deflate.filter(|_| accept.deflate)
+        && let Some((agreed, extensions)) = super::deflate::accept(&wanted, request.extensions())
+    {
+        let (deflate, extensions) = (Some(agreed), Some(extensions));
+        return Ok(Agreement { deflate, extensions, ..agreement });
     }
-    Ok(accept)
+    Ok(agreement)
 }
 
 impl OriginPolicy {

@@ -140,6 +140,9 @@ impl Driver {
                 if let Some(location) = inbox.receive(&mut self.connection, delivery) {
                     return Poll::Ready(Ok(Some(location)));
                 }
+                if !inbox.is_empty() {
+                    ready!(io.poll_pause());
+                }
             }
             // No complete frame is left. What was queued while they were handled leaves at once; if
             // it has to wait, reading goes on all the same.

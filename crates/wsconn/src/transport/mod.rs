@@ -48,4 +48,10 @@ pub trait Io {
 
     /// Ready once this moment has come.
     fn poll_deadline(&mut self, deadline: Time) -> Poll<()>;
+
+    /// Much has been done without a wait, and there is more to do: pending, if others are to have their
+    /// turn first.
+    fn poll_pause(&mut self) -> Poll<()> {
+        Poll::Ready(())
+    }
 }

@@ -1,0 +1,138 @@
+//! The kernel compiled for more than one instruction set, and the choice between them.
+//!
+//! What the target always has (SSE2 on x86-64, NEON on AArch64, or what the compiler was told it may
+//! use) serves short payloads, and all of them where nothing better is known. AVX2 is looked for at
+//! run time, with feature `std`. AVX-512 has no instance: on Zen 4 it gained nothing at any size, as
+//! one store of 64 bytes takes as long as two of 32.
+
+use super::kernel;
+
+/// Masks a payload of [`SHORT`](kernel::SHORT) bytes or more, with the best instance there is.
+#[inline]
+pub(super) fn long(data: &mut [u8], key: u32) -> u32 {
+    #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2::long(data, key) };
+    }
+    portable::long(data, key)
+}
+
+/// As [`long`], from one slice into another of the same length.
+#[inline(never)]
+pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
+    #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2::long_copy(src, dst, key) };
+    }
+    portable::long_copy(src, dst, key)
+}
+
+/// As [`long`], and says whether it is ASCII once it is masked.
+#[inline(never)]
+pub(super) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
+    #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2::text(data, key) };
+    }
+    portable::text(data, key)
+}
+
+mod portable {
+    use super::kernel;
+
+    #[inline(never)]
+    pub(super) fn long(data: &mut [u8], key: u32) -> u32 {
+        kernel::long::<false>(data, key).0
+    }
+
+    #[inline(never)]
+    pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
+        kernel::long_copy(src, dst, key)
+    }
+
+    #[inline(never)]
+    pub(super) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
+        kernel::long::<true>(data, key)
+    }
+}
+
+#[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+mod avx2 {
+    use super::kernel;
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn long(data: &mut [u8], key: u32) -> u32 {
+        kernel::long::<false>(data, key).0
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
+        kernel::long_copy(src, dst, key)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
+        kernel::long::<true>(data, key)
+    }
+}
+
+/// The kernel for one instruction set, whatever the choice would be.
+///
+/// Not for use, but for tests and benchmarks: [`Mask`](crate::Mask) takes the best one.
+#[derive(Clone, Copy, Debug)]
+pub struct Instance {
+    /// The instruction set.
+    pub name: &'static str,
+    long: fn(&mut [u8], u32) -> u32,
+    long_copy: fn(&[u8], &mut [u8], u32) -> u32,
+    text: fn(&mut [u8], u32) -> (u32, bool),
+}
+
+impl Instance {
+    /// Those that this processor can run.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let portable = Self {
+            name: "portable",
+            long: portable::long,
+            long_copy: portable::long_copy,
+            text: portable::text,
+        };
+        core::iter::once(portable).chain(Self::avx2())
+    }
+
+    #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+    fn avx2() -> Option<Self> {
+        let detected = || std::is_x86_feature_detected!("avx2");
+        detected().then_some(Self { name: "avx2", long, long_copy, text })
+    }
+
+    #[cfg(not(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64"))))]
+    fn avx2() -> Option<Self> {
+        None
+    }
+
+    /// Masks in place, from phase 0 of the key.
+    pub fn apply(&self, masking_key: [u8; 4], payload: &mut [u8]) {
+        super::apply(payload, u32::from_le_bytes(masking_key), self.long);
+    }
+
+    /// Masks from `src` into `dst`, from phase 0 of the key. Both are of the same length.
+    pub fn copy(&self, masking_key: [u8; 4], src: &[u8], dst: &mut [u8]) {
+        assert_eq!(src.len(), dst.len());
+        super::copy(src, dst, u32::from_le_bytes(masking_key), self.long_copy);
+    }
+
+    /// Unmasks text in place, from phase 0 of the key, and says whether it is ASCII.
+    pub fn apply_text(&self, masking_key: [u8; 4], payload: &mut [u8]) -> bool {
+        let key = u32::from_le_bytes(masking_key);
+        let (_, ascii) = if payload.len() <= kernel::SHORT {
+            kernel::short(payload, key)
+        } else {
+            (self.text)(payload, key)
+        };
+        ascii
+    }
+}
