@@ -1,6 +1,8 @@
 //! Measures masking, UTF-8 and frames side by side, and prints tables in Markdown. `cargo xtask
 //! bench codec` runs it and keeps what it prints.
 
+#![forbid(unsafe_code)]
+
 use benches::frames::{self, Frames, headers};
 use benches::masks::{self, Payloads};
 use benches::measure::{Contender, medians};

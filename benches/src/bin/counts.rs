@@ -1,6 +1,8 @@
 //! Work to count the instructions of: `counts NAME SIZE PASSES`, under callgrind. `cargo xtask
 //! counts` runs it with two numbers of passes; the difference is what the passes cost.
 
+#![forbid(unsafe_code)]
+
 use std::hint::black_box;
 use std::process::ExitCode;
 

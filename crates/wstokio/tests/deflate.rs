@@ -76,7 +76,7 @@ async fn what_is_sent_comes_back() {
     for takeover in [false, true] {
         let addr = serve(acceptor(takeover, 16 << 20));
         let mut ws = connector(takeover).connect(&format!("ws://{addr}")).await.unwrap();
-        for len in [0, 1, 125, 1000, 65_535, 65_536, 1 << 20] {
+        for len in [0_u64, 1, 125, 1000, 65_535, 65_536, 1 << 20] {
             let text: String = (0..len).map(|at| char::from(b'a' + (at * at % 19) as u8)).collect();
             for message in [Message::Text(&text), Message::Binary(text.as_bytes())] {
                 ws.send(message).await.unwrap();
@@ -172,18 +172,19 @@ fn latency_under(attackers: usize, frames: Vec<u8>) -> Duration {
     p99
 }
 
-/// A figure of the clock: it only informs where nothing is optimised.
 fn assert_short(latency: Duration) {
-    assert!(cfg!(debug_assertions) || latency <= Duration::from_millis(50), "{latency:?}");
+    assert!(latency <= Duration::from_millis(50), "{latency:?}");
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a figure of the clock: run it with --release")]
 fn a_stream_of_empty_blocks_does_not_hold_the_thread() {
     let payload = [&[0, 0, 0, 0xff, 0xff].repeat(1_000_000)[..], &[0]].concat();
     assert_short(latency_under(1, frame(&payload)));
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a figure of the clock: run it with --release")]
 fn bombs_do_not_hold_the_thread() {
     // Long matches of zeros: a block with a code of its own, 1000:1.
     let mut config = Config::default();

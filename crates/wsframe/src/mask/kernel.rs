@@ -167,12 +167,19 @@ pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
     let end = rotate(key, src.len());
     let Some(dst) = dst.get_mut(..src.len()) else { return end };
     if src.len() <= BLOCK {
-        ends_copy::<SHORT, SHORT>(src, dst, key, end);
+        first_copy::<SHORT>(src, dst, key);
+        last_copy::<SHORT>(src, dst, end);
     } else if src.len() <= 2 * BLOCK {
-        ends_copy::<BLOCK, BLOCK>(src, dst, key, end);
+        first_copy::<BLOCK>(src, dst, key);
+        last_copy::<BLOCK>(src, dst, end);
     } else {
-        ends_copy::<ALIGN, BLOCK>(src, dst, key, end);
         let skip = misalignment(dst);
+        if skip > 0 {
+            first_copy::<ALIGN>(src, dst, key);
+        }
+        if (src.len() - skip) % BLOCK > 0 {
+            last_copy::<BLOCK>(src, dst, end);
+        }
         let (_, src) = src.split_at(skip);
         let (_, dst) = dst.split_at_mut(skip);
         let key = rotate(key, skip);
@@ -183,12 +190,17 @@ pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
     end
 }
 
-/// Masks the first M and the last N bytes of `src` into those of `dst`.
+/// Masks the first N bytes of `src` into those of `dst`.
 #[inline(always)]
-fn ends_copy<const M: usize, const N: usize>(src: &[u8], dst: &mut [u8], key: u32, end: u32) {
+fn first_copy<const N: usize>(src: &[u8], dst: &mut [u8], key: u32) {
     if let (Some(from), Some(to)) = (src.first_chunk(), dst.first_chunk_mut()) {
-        *to = masked::<M>(from, key);
+        *to = masked::<N>(from, key);
     }
+}
+
+/// Masks the last N bytes of `src` into those of `dst`, with the key for what follows them.
+#[inline(always)]
+fn last_copy<const N: usize>(src: &[u8], dst: &mut [u8], end: u32) {
     if let (Some(from), Some(to)) = (src.last_chunk(), dst.last_chunk_mut()) {
         *to = masked::<N>(from, end);
     }
