@@ -67,6 +67,8 @@ pub fn medians<State>(state: &mut State, contenders: &mut [Contender<'_, State>]
 }
 
 fn turn<State>(contender: &mut Contender<'_, State>, state: &mut State) -> Duration {
+    // The one before has left its own bytes in the caches.
+    (contender.pass)(state, 1);
     let start = Instant::now();
     (contender.pass)(state, contender.passes);
     start.elapsed()

@@ -177,7 +177,7 @@ pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
         if skip > 0 {
             first_copy::<ALIGN>(src, dst, key);
         }
-        if (src.len() - skip) % BLOCK > 0 {
+        if !(src.len() - skip).is_multiple_of(BLOCK) {
             last_copy::<BLOCK>(src, dst, end);
         }
         let (_, src) = src.split_at(skip);
