@@ -40,7 +40,7 @@ const MAX_MESSAGE: &str = "64MiB";
 const MAX_FRAGMENTS: &str = "1000000";
 /// The slowest case takes a fraction of this.
 const SILENCE: Duration = Duration::from_secs(180);
-const WHOLE_RUN: Duration = Duration::from_secs(1200);
+const WHOLE_RUN: Duration = Duration::from_secs(2400);
 const START: Duration = Duration::from_secs(30);
 
 #[derive(Args, Default)]

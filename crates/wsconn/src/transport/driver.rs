@@ -10,11 +10,9 @@ use crate::{
     Role, Time,
 };
 
-/// A message of this many bytes or more is written from where it lies, not queued first.
-const DIRECT_WRITE: usize = 16 << 10;
-
 /// Once this many bytes are queued they are written, if the stream takes them, though no one has
-/// asked to flush.
+/// asked to flush; and the message that makes them so many from where it lies. Up to here a copy costs
+/// less than a call to the system.
 const EAGER_WRITE: usize = pool::BUFFER;
 
 /// The loop that moves the bytes of a connection: between its byte stream, which is lent to each call,
@@ -98,7 +96,7 @@ impl Driver {
     #[inline]
     pub fn try_queue(&mut self, message: Message<'_>) -> bool {
         let queued = self.connection.outgoing().len();
-        if message.as_bytes().len() >= DIRECT_WRITE || queued >= EAGER_WRITE - DIRECT_WRITE {
+        if queued + message.as_bytes().len() >= EAGER_WRITE {
             return false;
         }
         self.lend();
@@ -187,7 +185,8 @@ impl Driver {
         message: Message<'_>,
     ) -> Poll<Result<(), Error>> {
         ready!(self.poll_ready(io))?;
-        if message.as_bytes().len() < DIRECT_WRITE || self.connection.role() == Role::Client {
+        let queued = self.connection.outgoing().len() + message.as_bytes().len();
+        if queued < EAGER_WRITE || self.connection.role() == Role::Client {
             self.queue(message)?;
         } else {
             let mut failure = None;

@@ -11,8 +11,9 @@ use wsconn::{
 
 use super::ConnectionId;
 
-/// A message of this many bytes or more is written from where it lies, not queued first.
-const DIRECT_WRITE: usize = 16 << 10;
+/// Once this many bytes would be queued they are written at once, the last message from where it lies:
+/// up to here a copy costs less than a call to the system.
+const DIRECT_WRITE: usize = pool::BUFFER;
 
 /// What a server does with its connections.
 ///
@@ -110,7 +111,7 @@ impl<T> Peer<'_, T> {
     /// what the peer does not take is copied.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Sent {
         let message = message.into();
-        let sent = if message.as_bytes().len() < DIRECT_WRITE {
+        let sent = if self.queued() + message.as_bytes().len() < DIRECT_WRITE {
             if self.connection.wants_buffer() {
                 self.connection.lend(pool::take_write());
             }
