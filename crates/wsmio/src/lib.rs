@@ -54,7 +54,7 @@
 //! brought leaves in one write.
 //!
 //! ```
-//! use wsmio::{Handler, Message, Peer, Server};
+//! use wsmio::{Handler, Message, Peer, PreparedMessage, Server};
 //!
 //! struct Echo;
 //!
@@ -73,6 +73,10 @@
 //! let mut ws = wsmio::connect(&format!("ws://{addr}/"))?;
 //! ws.send("hello")?;
 //! assert_eq!(ws.recv()?, Some("hello".into()));
+//!
+//! // Other threads send too. What goes to many is encoded, and compressed, once.
+//! remote.broadcast(&PreparedMessage::new("news"))?;
+//! assert_eq!(ws.recv()?, Some("news".into()));
 //!
 //! remote.stop(std::time::Duration::from_secs(1)); // 1001 to all
 //! assert_eq!(ws.recv()?, None);
@@ -103,12 +107,12 @@ mod wait;
 
 pub use accept::{Acceptor, accept};
 pub use connect::{Connector, connect};
-pub use server::{ConnectionId, Gone, Handler, Peer, Remote, Sent, Server};
+pub use server::{ConnectionId, Handler, Peer, Remote, RemoteError, Sent, Server};
 pub use socket::{Receiver, Sender, WebSocket};
 pub use stream::Stream;
 #[cfg(feature = "deflate")]
 pub use wsconn::deflate;
 pub use wsconn::{
     Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
-    Side, Timeout, Violation, opening, transport::Error,
+    PreparedMessage, Side, Timeout, Violation, opening, transport::Error,
 };

@@ -6,7 +6,8 @@ use std::{
 };
 
 use wsconn::{
-    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message, Time,
+    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message,
+    PreparedMessage, Time,
     transport::{Error, Inbox, pool::ReadBuffer, random},
 };
 
@@ -136,6 +137,16 @@ impl<S: Stream> WebSocket<S> {
     /// Queues a message; see [`Sender::feed`].
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender.feed(message)
+    }
+
+    /// Sends a message that was prepared; see [`Sender::send_prepared`].
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.sender.send_prepared(message)
+    }
+
+    /// Queues a message that was prepared; see [`Sender::feed_prepared`].
+    pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.sender.feed_prepared(message)
     }
 
     /// Queues a part of a message; see [`Sender::feed_fragment`].
@@ -316,6 +327,21 @@ impl<S: Stream> Sender<S> {
         }
         let Self { shared, waiting } = self;
         shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue(io, message))
+    }
+
+    /// Sends a message that was encoded, and perhaps compressed, once for many connections. A client
+    /// masks it all the same.
+    ///
+    /// Blocks and fails as [`send`](Self::send).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.feed_prepared(message)?;
+        self.flush()
+    }
+
+    /// Queues a message that was prepared. Blocks and fails as [`feed`](Self::feed).
+    pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        let Self { shared, waiting } = self;
+        shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue_prepared(io, message))
     }
 
     /// Queues a part of a message as a fragment (RFC 6455 §5.4), the last one if `fin`: for messages

@@ -13,10 +13,9 @@ use support::{
     LONG, Note, Notes, OnMessage, Running, client, close, closed, dial, from_client, next, noting,
     opened, quiet, read_frame, read_frames, read_head, request, thread_number, wait_until_asleep,
 };
-use wsconn::OwnedMessage;
 use wsmio::{
-    CloseCause, CloseCode, CloseInfo, Config, ConnectionId, Handler, Message, Peer, Sent, Side,
-    Timeout,
+    CloseCause, CloseCode, CloseInfo, Config, ConnectionId, Handler, Message, Peer,
+    PreparedMessage, RemoteError, Sent, Side, Timeout,
     opening::{Accept, Refusal, Request, ServerOptions},
 };
 use wstest::reference::Frame;
@@ -277,7 +276,7 @@ fn a_peer_that_takes_nothing_is_closed_at_the_write_deadline() {
     peer.write_all(&from_client(&[Frame::new(2, vec![7; 12 << 20])])).unwrap();
     let (ended, info) = closed(&told);
     assert_eq!((ended, info.cause), (id, CloseCause::Timeout(Timeout::Write)));
-    assert_eq!(server.remote.send(id, OwnedMessage::from("x")), Err(wsmio::Gone));
+    assert_eq!(server.remote.send(id, &PreparedMessage::new("x")), Err(RemoteError::Gone));
 }
 
 #[test]

@@ -14,17 +14,19 @@ use std::{
 
 use support::{
     LONG, Note, Notes, OnMessage, Running, client, close, closed, dial, from_client, noting,
-    opened, quiet, read_frame, read_frames,
+    opened, quiet, read_frame, read_frames, wait_until,
 };
-use wsconn::OwnedMessage;
 use wsmio::{
-    CloseCause, CloseCode, CloseInfo, ConnectionId, Gone, Handler, Message, Peer, Remote, Server,
-    Side, opening::ServerOptions,
+    CloseCause, CloseCode, CloseInfo, ConnectionId, Handler, Message, Peer, PreparedMessage,
+    Remote,
+    RemoteError::{self, Full, Gone},
+    Server, Side,
+    opening::ServerOptions,
 };
 use wstest::reference::Frame;
 
-fn binary(bytes: &[u8]) -> OwnedMessage {
-    OwnedMessage::Binary(bytes.to_vec())
+fn binary(bytes: &[u8]) -> PreparedMessage {
+    PreparedMessage::new(bytes)
 }
 
 /// Which loop a connection is in.
@@ -59,10 +61,10 @@ fn messages_of_many_threads_reach_the_connections_of_all_loops() {
             scope.spawn(move || {
                 for n in 0..EACH {
                     for (id, to) in ids.iter().zip(0..) {
-                        remote.send(*id, binary(&[to, thread, n])).unwrap();
+                        remote.send(*id, &binary(&[to, thread, n])).unwrap();
                     }
                 }
-                remote.broadcast(binary(&[255, thread]));
+                remote.broadcast(&binary(&[255, thread])).unwrap();
             });
         }
     });
@@ -115,10 +117,10 @@ fn what_is_sent_to_a_connection_that_is_gone_never_reaches_the_next_in_its_slot(
         for gone in &past {
             assert_eq!(slot(*gone), slot(id), "the slot is used again");
             assert_ne!(*gone, id);
-            assert_eq!(server.remote.send(*gone, binary(b"lost")), Err(Gone));
+            assert_eq!(server.remote.send(*gone, &binary(b"lost")), Err(Gone));
             assert_eq!(server.remote.close(*gone, CloseCode::NORMAL, ""), Err(Gone));
         }
-        server.remote.send(id, binary(b"kept")).unwrap();
+        server.remote.send(id, &binary(b"kept")).unwrap();
         assert_eq!(read_frame(&mut peer).payload, b"kept", "of connection {n}");
         drop(peer);
         let (ended, info) = closed(&told);
@@ -129,7 +131,7 @@ fn what_is_sent_to_a_connection_that_is_gone_never_reaches_the_next_in_its_slot(
 }
 
 /// Tells, of each connection that has ended, what becomes of a message to it.
-struct Late(Arc<OnceLock<Remote>>, mpsc::Sender<Result<(), Gone>>);
+struct Late(Arc<OnceLock<Remote>>, mpsc::Sender<Result<(), RemoteError>>);
 
 impl Handler for Late {
     type State = ();
@@ -137,7 +139,7 @@ impl Handler for Late {
     fn message(&mut self, _: &mut Peer<'_, ()>, _: Message<'_>) {}
 
     fn close(&mut self, id: ConnectionId, (): (), _: &CloseInfo) {
-        self.1.send(self.0.get().unwrap().send(id, binary(b"late"))).unwrap();
+        self.1.send(self.0.get().unwrap().send(id, &binary(b"late"))).unwrap();
     }
 }
 
@@ -188,15 +190,15 @@ fn a_message_that_was_on_its_way_when_its_connection_ended_is_dropped() {
     let mut next = dial(server.addr);
     next.write_all(support::request(&[]).as_bytes()).unwrap();
     next.write_all(&frame).unwrap();
-    server.remote.send(gone_id, binary(b"lost")).unwrap();
+    server.remote.send(gone_id, &binary(b"lost")).unwrap();
     server.remote.close(gone_id, CloseCode::NORMAL, "lost").unwrap();
-    server.remote.send(gate_id, binary(b"kept")).unwrap();
+    server.remote.send(gate_id, &binary(b"kept")).unwrap();
     go.send(()).unwrap();
     assert_eq!(read_frame(&mut gate).payload, b"kept");
     let next_id = ids.recv_timeout(LONG).unwrap();
     assert_eq!(slot(next_id), slot(gone_id));
     go.send(()).unwrap();
-    server.remote.send(next_id, binary(b"its own")).unwrap();
+    server.remote.send(next_id, &binary(b"its own")).unwrap();
     support::read_head(&mut next);
     assert_eq!(read_frame(&mut next).payload, b"its own");
 }
@@ -207,24 +209,109 @@ fn a_batch_for_one_connection_leaves_in_order_and_what_is_too_much_is_dropped() 
     let mut peer = client(server.addr);
     peer.write_all(&from_client(&[Frame::new(1, "x")])).unwrap();
     let id = ids.recv_timeout(LONG).unwrap();
-    let message = Arc::new(binary(&[7; 100_000]));
     for n in 0..20_u8 {
-        server.remote.send(id, binary(&[n])).unwrap();
+        server.remote.send(id, &binary(&[n])).unwrap();
     }
-    for _ in 0..200 {
-        server.remote.send(id, message.clone()).unwrap();
+    // More than the system's buffers and the high-water mark of 1 MiB take together.
+    let message = binary(&[7; 100_000]);
+    for _ in 0..1000 {
+        server.remote.send(id, &message).unwrap();
     }
+    server.remote.close(id, CloseCode::NORMAL, "").unwrap();
     go.send(()).unwrap();
     for n in 0..20_u8 {
         assert_eq!(read_frame(&mut peer).payload, [n]);
     }
-    // Of 20 MB only what fits the high-water mark of 1 MiB is queued before anything is written.
-    server.remote.close(id, CloseCode::NORMAL, "").unwrap();
     let mut large = 0;
-    while read_frame(&mut peer).opcode == 2 {
+    loop {
+        let frame = read_frame(&mut peer);
+        if frame.opcode == 8 {
+            break;
+        }
+        assert_eq!(frame.payload, [7; 100_000]);
         large += 1;
     }
-    assert_eq!(large, 11);
+    assert!((11..1000).contains(&large), "{large}");
+}
+
+#[test]
+fn a_loop_that_is_asked_for_more_than_it_does_takes_no_more_until_it_has_looked() {
+    let (server, ids, go) = gated();
+    let mut peer = client(server.addr);
+    peer.write_all(&from_client(&[Frame::new(1, "x")])).unwrap();
+    let id = ids.recv_timeout(LONG).unwrap();
+    // One message for many is held once.
+    let shared = binary(&[7; 1 << 20]);
+    for _ in 0..1000 {
+        server.remote.broadcast(&shared).unwrap();
+    }
+    // Others are held each.
+    let mut taken = 0;
+    while server.remote.send(id, &binary(&vec![7; 1 << 20])).is_ok() {
+        taken += 1;
+        assert!(taken < 16, "16 MiB are held");
+    }
+    assert_eq!(taken, 15);
+    assert_eq!(server.remote.send(id, &binary(b"")), Err(Full));
+    assert_eq!(server.remote.broadcast(&binary(b"")), Err(Full));
+    assert_eq!(server.remote.close(id, CloseCode::NORMAL, ""), Err(Full));
+    assert!(Full.to_string().contains("16777216"), "{Full}");
+    go.send(()).unwrap();
+    wait_until("it has looked", || server.remote.close(id, CloseCode::NORMAL, "bye").is_ok());
+    while read_frame(&mut peer) != close(1000, "bye") {}
+    // Small ones count for what it takes to keep them.
+    let mut gate = client(server.addr);
+    gate.write_all(&from_client(&[Frame::new(1, "x")])).unwrap();
+    let id = ids.recv_timeout(LONG).unwrap();
+    let small = binary(b"");
+    let taken = (0..1 << 20).take_while(|_| server.remote.send(id, &small).is_ok()).count();
+    assert!(taken < 1 << 20, "16 bytes each would be too few");
+    // To stop it is always heard.
+    go.send(()).unwrap();
+    server.stop();
+}
+
+#[test]
+fn a_broadcast_reaches_the_connections_of_all_loops_or_none() {
+    let (id, ids) = mpsc::channel();
+    let (go, gate) = mpsc::channel();
+    let gate = Arc::new(Mutex::new(gate));
+    let server = Running::new(2, ServerOptions::default(), move || {
+        let (id, gate) = (id.clone(), gate.clone());
+        OnMessage(move |peer: &mut Peer<'_, ()>, message: Message<'_>| {
+            id.send(peer.id()).unwrap();
+            if message.as_bytes() == b"wait" {
+                gate.lock().unwrap().recv_timeout(LONG).unwrap();
+            }
+        })
+    });
+    let connect = || {
+        let mut peer = client(server.addr);
+        peer.write_all(&from_client(&[Frame::new(1, "x")])).unwrap();
+        (peer, ids.recv_timeout(LONG).unwrap())
+    };
+    // One that keeps its loop busy, and one that waits in each of the two loops.
+    let (mut gate, busy) = connect();
+    let (mut beside, mut apart) = (None, None);
+    while beside.is_none() || apart.is_none() {
+        let (peer, id) = connect();
+        *(if in_loop(id) == in_loop(busy) { &mut beside } else { &mut apart }) = Some((peer, id));
+    }
+    let (mut peers, id) = (vec![beside.unwrap().0], apart.as_ref().unwrap().1);
+    peers.push(apart.unwrap().0);
+    gate.write_all(&from_client(&[Frame::new(1, "wait")])).unwrap();
+    assert_eq!(ids.recv_timeout(LONG).unwrap(), busy);
+    let reason = "x".repeat(1 << 20);
+    while server.remote.close(busy, CloseCode::NORMAL, &reason).is_ok() {}
+    assert_eq!(server.remote.broadcast(&binary(b"none")), Err(Full));
+    // The other loop is not full.
+    server.remote.send(id, &binary(b"one")).unwrap();
+    assert_eq!(read_frame(&mut peers[1]).payload, b"one");
+    go.send(()).unwrap();
+    wait_until("it has looked", || server.remote.broadcast(&binary(b"all")).is_ok());
+    for peer in &mut peers {
+        assert_eq!(read_frame(peer).payload, b"all");
+    }
 }
 
 #[test]
@@ -265,9 +352,9 @@ fn a_server_that_stops_says_going_away_to_all_and_ends_when_they_have_answered()
     }
     assert_eq!(ended, ids.iter().copied().collect());
     // Nothing is left to ask.
-    assert_eq!(remote.send(ids[0], binary(b"")), Err(Gone));
+    assert_eq!(remote.send(ids[0], &binary(b"")), Err(Gone));
     assert_eq!(remote.close(ids[0], CloseCode::NORMAL, ""), Err(Gone));
-    remote.broadcast(binary(b""));
+    remote.broadcast(&binary(b"")).unwrap();
     remote.stop(Duration::ZERO);
 }
 

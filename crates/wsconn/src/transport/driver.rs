@@ -7,7 +7,7 @@ use std::{
 use super::{Error, Inbox, Io, pool};
 use crate::{
     CloseCause, CloseCode, CloseInfo, Connection, Delivery, Disposition, Location, Message, Misuse,
-    Role, Time,
+    PreparedMessage, Role, Sending, Time,
 };
 
 /// Once this many bytes are queued they are written, if the stream takes them, though no one has
@@ -184,32 +184,52 @@ impl Driver {
         io: &mut impl Io,
         message: Message<'_>,
     ) -> Poll<Result<(), Error>> {
+        let len = message.as_bytes().len();
+        self.poll_send(io, len, |connection| connection.send_direct(message))
+    }
+
+    /// As [`poll_queue`](Self::poll_queue), of a message that was prepared.
+    pub fn poll_queue_prepared(
+        &mut self,
+        io: &mut impl Io,
+        message: &PreparedMessage,
+    ) -> Poll<Result<(), Error>> {
+        let len = message.as_bytes().len();
+        self.poll_send(io, len, |connection| connection.send_prepared_direct(message))
+    }
+
+    fn poll_send<'m>(
+        &mut self,
+        io: &mut impl Io,
+        len: usize,
+        send: impl for<'c> FnOnce(&'c mut Connection) -> Result<Sending<'c, 'm>, Misuse>,
+    ) -> Poll<Result<(), Error>> {
         ready!(self.poll_ready(io))?;
-        let queued = self.connection.outgoing().len() + message.as_bytes().len();
-        if queued < EAGER_WRITE || self.connection.role() == Role::Client {
-            self.queue(message)?;
-        } else {
-            let mut failure = None;
-            let mut blocked = false;
-            let mut sending = self.connection.send_direct(message)?;
-            while !sending.is_done() && failure.is_none() && !blocked {
-                let slices = sending.slices().map(IoSlice::new);
-                match io.poll_write_vectored(&slices) {
-                    Poll::Ready(Ok(0)) => failure = Some(io::ErrorKind::WriteZero.into()),
-                    Poll::Ready(Ok(len)) => sending.advance(len),
-                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Poll::Ready(Err(error)) => failure = Some(error),
-                    Poll::Pending => blocked = true,
-                }
-            }
-            drop(sending);
+        let queued = self.connection.outgoing().len() + len;
+        let copied = queued < EAGER_WRITE || self.connection.role() == Role::Client;
+        if copied {
+            self.lend();
+        }
+        let mut failure = None;
+        let mut blocked = false;
+        let mut sending = send(&mut self.connection)?;
+        while !copied && !sending.is_done() && failure.is_none() && !blocked {
+            let slices = sending.slices().map(IoSlice::new);
             self.unflushed = true;
-            if let Some(failure) = failure {
-                self.fail(failure);
+            match io.poll_write_vectored(&slices) {
+                Poll::Ready(Ok(0)) => failure = Some(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(len)) => sending.advance(len),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => failure = Some(error),
+                Poll::Pending => blocked = true,
             }
-            if blocked {
-                self.write_now(io);
-            }
+        }
+        drop(sending);
+        if let Some(failure) = failure {
+            self.fail(failure);
+        }
+        if blocked {
+            self.write_now(io);
         }
         self.write_eagerly(io);
         Poll::Ready(Ok(()))

@@ -1,22 +1,21 @@
 //! One connection of a loop, from its opening handshake to its end.
 
 use std::{
-    io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
+    io::{self, Read},
+    net::TcpStream,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
 use wsconn::{
-    CloseCode, Connection, Delivery, Disposition, Event, Location, Time,
+    Connection, Disposition, PreparedMessage, Time,
     opening::{Refusal, ServerOpening, ServerOptions},
-    transport::pool,
 };
 
-use super::{ConnectionId, Handler, Peer, remote::Mailbox};
+use super::{ConnectionId, Handler, mailbox::Mailbox, open::Open, refused::Refused};
 
 /// How often one connection is read, or may send on, before the others have their turn.
-const ROUNDS: usize = 16;
+pub(super) const ROUNDS: usize = 16;
 
 pub(super) struct Entry<T> {
     tcp: TcpStream,
@@ -32,28 +31,6 @@ enum Stage<T> {
     Refused(Box<Refused>),
 }
 
-struct Open<T> {
-    connection: Connection,
-    /// Taken when the handler has been told of the end.
-    state: Option<T>,
-    /// The handler has been told that something is queued.
-    backlogged: bool,
-    /// The handler has panicked over this connection.
-    silenced: bool,
-    shut_down: bool,
-    failed: bool,
-}
-
-/// A request that has been refused: the response is written, and what comes is discarded until the
-/// peer has ended its side.
-struct Refused {
-    response: Vec<u8>,
-    written: usize,
-    shut_down: bool,
-    eof: bool,
-    deadline: Time,
-}
-
 /// What the connections of a loop share.
 pub(super) struct Common<H> {
     pub(super) handler: H,
@@ -64,8 +41,26 @@ pub(super) struct Common<H> {
     pub(super) now: Time,
 }
 
+/// How a connection leaves its turn.
+pub(super) enum Turn {
+    /// All that has arrived is handled.
+    Done,
+    /// There may be more to read at once.
+    More,
+    /// It has read more than it may handle before others have their turn.
+    Paused(Rest),
+}
+
+/// Input that has been read and not handled: at most what one read brings.
+#[derive(Default)]
+pub(super) struct Rest {
+    pub(super) bytes: Box<[u8]>,
+    /// Where it begins.
+    pub(super) at: usize,
+}
+
 /// What a read came to.
-enum Got {
+pub(super) enum Got {
     /// So many bytes, and whether there may be more at once.
     Bytes(usize, bool),
     Nothing,
@@ -84,7 +79,7 @@ impl<T: Default> Entry<T> {
         match &self.stage {
             Stage::Opening(opening) => Some(opening.deadline()),
             Stage::Open(open) => open.connection.poll_timeout(),
-            Stage::Refused(refused) => Some(refused.deadline),
+            Stage::Refused(refused) => Some(refused.deadline()),
         }
     }
 
@@ -113,39 +108,48 @@ impl<T: Default> Entry<T> {
         }
     }
 
-    /// Reads what has arrived and handles it, `to_the_end` if the end of the stream has been seen
-    /// behind it. Says whether there is more to read.
+    /// Handles the rest of what was read before, then reads what has arrived and handles it,
+    /// `to_the_end` if the end of the stream has been seen behind it. Gives what is left to do, if
+    /// that is to wait until others have had their turn; it may be no more than to read on.
     pub(super) fn readable<H>(
         &mut self,
         common: &mut Common<H>,
         id: ConnectionId,
+        mut rest: Rest,
         to_the_end: bool,
-    ) -> bool
+    ) -> Option<Rest>
     where
         H: Handler<State = T>,
     {
+        if let Stage::Open(open) = &mut self.stage {
+            open.handle_rest(&mut self.tcp, common, id, &mut rest);
+            if !rest.is_empty() {
+                return Some(rest);
+            }
+        }
         for _ in 0..ROUNDS {
-            let more = match &mut self.stage {
+            let turn = match &mut self.stage {
                 Stage::Opening(_) => self.read_request(common, id),
                 Stage::Open(open) => open.read(&mut self.tcp, common, id),
                 Stage::Refused(refused) => refused.read(&mut self.tcp, common),
             };
-            // A read that does not fill the buffer has emptied the socket: what comes later is told.
-            if !(more || to_the_end) || self.is_over() {
-                return false;
-            }
-            if to_the_end && self.has_ended() {
-                return false;
+            let more = match turn {
+                Turn::Done => to_the_end,
+                Turn::More => true,
+                Turn::Paused(rest) => return Some(rest),
+            };
+            if !more || self.is_over() || (to_the_end && self.has_ended()) {
+                return None;
             }
         }
-        true
+        Some(Rest::default())
     }
 
     fn is_over(&self) -> bool {
         match &self.stage {
             Stage::Opening(_) => false,
             Stage::Open(open) => open.connection.disposition() == Disposition::Close,
-            Stage::Refused(refused) => refused.eof,
+            Stage::Refused(refused) => refused.has_ended(),
         }
     }
 
@@ -154,30 +158,30 @@ impl<T: Default> Entry<T> {
         match &self.stage {
             Stage::Opening(_) => false,
             Stage::Open(open) => open.connection.close_info().is_some(),
-            Stage::Refused(refused) => refused.eof,
+            Stage::Refused(refused) => refused.has_ended(),
         }
     }
 
-    fn read_request<H>(&mut self, common: &mut Common<H>, id: ConnectionId) -> bool
+    fn read_request<H>(&mut self, common: &mut Common<H>, id: ConnectionId) -> Turn
     where
         H: Handler<State = T>,
     {
         let (len, more) = match read(&mut self.tcp, &mut common.input) {
             Got::Bytes(len, more) => (len, more),
-            Got::Nothing => return false,
+            Got::Nothing => return Turn::Done,
             Got::Ended | Got::Failed => {
                 self.stage = Stage::Refused(Box::new(Refused::gone(common.now)));
-                return false;
+                return Turn::Done;
             }
         };
-        let Stage::Opening(opening) = &mut self.stage else { return false };
+        let Stage::Opening(opening) = &mut self.stage else { return Turn::Done };
         let progress = opening.receive(common.input.get(..len).unwrap_or_default());
         if !progress.complete {
-            return more;
+            return Turn::read(more);
         }
         let refused = Stage::Refused(Box::new(Refused::gone(common.now)));
         let Stage::Opening(opening) = std::mem::replace(&mut self.stage, refused) else {
-            return false;
+            return Turn::Done;
         };
         let mut state = None;
         let handler = &mut common.handler;
@@ -195,19 +199,26 @@ impl<T: Default> Entry<T> {
                 connection.lend(answer.response.into_bytes());
                 let mut open = Open::new(connection, state);
                 open.guard(&mut self.tcp, common, id, |handler, peer| handler.open(peer));
-                open.handle(&mut self.tcp, common, id, progress.consumed, len);
+                let turn = open.handle(&mut self.tcp, common, id, progress.consumed..len, more);
                 self.stage = Stage::Open(open);
+                turn
             }
             Err(_) => {
                 guarded(|| drop(state));
-                let mut refused =
-                    Refused::gone(common.now.after(common.options.config.fin_timeout));
-                refused.response = answer.response.into_bytes();
-                refused.eof = false;
+                let deadline = common.now.after(common.options.config.fin_timeout);
+                let refused = Refused::new(answer.response.into_bytes(), deadline);
                 self.stage = Stage::Refused(Box::new(refused));
+                Turn::read(more)
             }
         }
-        more
+    }
+
+    /// Sends a message on an open connection, from where it lies if it is large.
+    pub(super) fn send_prepared(&mut self, message: &PreparedMessage, now: Time) {
+        if let Stage::Open(open) = &mut self.stage {
+            // One that is closing, or does not keep up, goes without.
+            let _ = open.outlet(&mut self.tcp, now).send_prepared(message);
+        }
     }
 
     /// Writes what is to be written, tells the handler what it has to know, and ends the byte stream
@@ -240,225 +251,20 @@ impl<T: Default> Entry<T> {
     }
 }
 
-impl<T> Open<T> {
-    fn new(connection: Connection, state: Option<T>) -> Self {
-        Self {
-            connection,
-            state,
-            backlogged: false,
-            silenced: false,
-            shut_down: false,
-            failed: false,
-        }
-    }
-
-    /// Reads once, and handles it. Says whether there may be more at once.
-    fn read<H: Handler<State = T>>(
-        &mut self,
-        tcp: &mut TcpStream,
-        common: &mut Common<H>,
-        id: ConnectionId,
-    ) -> bool {
-        if let Some(room) = self.connection.direct_read(Delivery::Messages) {
-            return match read(tcp, room) {
-                Got::Bytes(len, more) => {
-                    if let Some(location) = self.connection.direct_advance(len, common.now) {
-                        self.deliver(tcp, common, id, &location, 0..0);
-                    }
-                    more
-                }
-                other => self.no_bytes(&other),
-            };
-        }
-        match read(tcp, &mut common.input) {
-            Got::Bytes(len, more) => {
-                self.handle(tcp, common, id, 0, len);
-                more
-            }
-            other => self.no_bytes(&other),
-        }
-    }
-
-    fn no_bytes(&mut self, read: &Got) -> bool {
-        match read {
-            Got::Ended => self.connection.receive_eof(),
-            Got::Failed => self.connection.transport_failed(),
-            _ => {}
-        }
-        false
-    }
-
-    /// Handles the bytes of the input from `at` to `end`.
-    fn handle<H: Handler<State = T>>(
-        &mut self,
-        tcp: &mut TcpStream,
-        common: &mut Common<H>,
-        id: ConnectionId,
-        mut at: usize,
-        end: usize,
-    ) {
-        while at < end {
-            let Some(input) = common.input.get_mut(at..end) else { return };
-            let received = self.connection.receive(input, Delivery::Messages, common.now);
-            if let Some(location) = received.event {
-                self.deliver(tcp, common, id, &location, at..end);
-            }
-            at += received.consumed;
-        }
-    }
-
-    /// Gives a message to the handler. `range` is where in the input it was received.
-    fn deliver<H: Handler<State = T>>(
-        &mut self,
-        tcp: &mut TcpStream,
-        common: &mut Common<H>,
-        id: ConnectionId,
-        location: &Location,
-        range: std::ops::Range<usize>,
-    ) {
-        if location.is_control() {
-            return;
-        }
-        let held = if location.is_held() { self.connection.take_delivered() } else { Vec::new() };
-        let input = std::mem::take(&mut common.input);
-        let received = input.get(range).unwrap_or_default();
-        if let Event::Message(message) = location.event(received, &held) {
-            self.guard(tcp, common, id, |handler, peer| handler.message(peer, message));
-        }
-        common.input = input;
-        if held.capacity() > 0 {
-            self.connection.give_back(held);
-        }
-    }
-
-    /// Calls the handler. If it panics, its connection is closed.
-    fn guard<H: Handler<State = T>>(
-        &mut self,
-        tcp: &mut TcpStream,
-        common: &mut Common<H>,
-        id: ConnectionId,
-        call: impl FnOnce(&mut H, &mut Peer<'_, T>),
-    ) {
-        let Some(state) = self.state.as_mut().filter(|_| !self.silenced) else { return };
-        let connection = &mut self.connection;
-        let (failed, now) = (&mut self.failed, common.now);
-        let handler = &mut common.handler;
-        let done = guarded(|| {
-            let mut peer = Peer { id, connection, tcp, state, now, failed };
-            call(handler, &mut peer);
-        });
-        // Told that a message is queued or refused, the handler waits for `drain`, even if all is
-        // written at once now.
-        self.backlogged |= self.connection.is_blocked() || self.connection.is_full();
-        if done.is_none() {
-            self.silenced = true;
-            // It may be closing already.
-            let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "internal error", now);
-        }
-    }
-
-    fn settle<H: Handler<State = T>>(
-        &mut self,
-        tcp: &mut TcpStream,
-        common: &mut Common<H>,
-        id: ConnectionId,
-    ) -> bool {
-        self.write(tcp, common.now);
-        for _ in 0..ROUNDS {
-            if !self.has_drained() {
-                break;
-            }
-            self.backlogged = false;
-            self.guard(tcp, common, id, |handler, peer| handler.drain(peer));
-            self.write(tcp, common.now);
-        }
-        self.backlogged |= self.connection.is_blocked();
-        self.connection.release();
-        if self.connection.close_info().is_some() {
-            self.tell_end(common, id);
-        }
-        match self.connection.disposition() {
-            Disposition::KeepOpen => true,
-            Disposition::ShutdownWrite => {
-                if !std::mem::replace(&mut self.shut_down, true) {
-                    // Whether that works does not matter: the deadline holds.
-                    let _ = tcp.shutdown(Shutdown::Write);
-                }
-                true
-            }
-            Disposition::Close => false,
-        }
-    }
-
-    /// Whether the handler is to be told that all has been written.
-    fn has_drained(&self) -> bool {
-        self.backlogged && self.connection.outgoing().is_empty() && self.connection.is_open()
-    }
-
-    fn write(&mut self, tcp: &mut TcpStream, now: Time) {
-        while !self.failed && !self.connection.outgoing().is_empty() {
-            match tcp.write(self.connection.outgoing()) {
-                Ok(len) if len > 0 => self.connection.advance(len),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.connection.blocked(now);
-                    break;
-                }
-                _ => self.failed = true,
-            }
-        }
-        if self.failed {
-            self.connection.transport_failed();
-        }
-        pool::put_write(self.connection.reclaim());
-    }
-
-    /// Tells the handler how the connection ended, once.
-    fn tell_end<H: Handler<State = T>>(&mut self, common: &mut Common<H>, id: ConnectionId) {
-        if let Some(info) = self.connection.close_info()
-            && let Some(state) = self.state.take()
-        {
-            // Once the handler knows, nothing can be sent to it any more.
-            common.mailbox.note(id.index, id.generation.wrapping_add(1));
-            guarded(|| common.handler.close(id, state, info));
-        }
+impl Turn {
+    /// After a read behind which there may be `more`.
+    pub(super) fn read(more: bool) -> Self {
+        if more { Self::More } else { Self::Done }
     }
 }
 
-impl Refused {
-    /// Nothing to say, and nothing to wait for.
-    fn gone(deadline: Time) -> Self {
-        Self { response: Vec::new(), written: 0, shut_down: false, eof: true, deadline }
-    }
-
-    fn read<H>(&mut self, tcp: &mut TcpStream, common: &mut Common<H>) -> bool {
-        match read(tcp, &mut common.input) {
-            Got::Bytes(_, more) => more,
-            Got::Nothing => false,
-            Got::Ended | Got::Failed => {
-                self.eof = true;
-                false
-            }
-        }
-    }
-
-    fn settle(&mut self, tcp: &mut TcpStream) -> bool {
-        while let Some(rest) = self.response.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match tcp.write(rest) {
-                Ok(len) if len > 0 => self.written += len,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                _ => return false,
-            }
-        }
-        if !std::mem::replace(&mut self.shut_down, true) {
-            let _ = tcp.shutdown(Shutdown::Write);
-        }
-        !self.eof
+impl Rest {
+    pub(super) fn is_empty(&self) -> bool {
+        self.at >= self.bytes.len()
     }
 }
 
-fn read(tcp: &mut TcpStream, room: &mut [u8]) -> Got {
+pub(super) fn read(tcp: &mut TcpStream, room: &mut [u8]) -> Got {
     loop {
         return match tcp.read(room) {
             Ok(0) => Got::Ended,
@@ -471,6 +277,6 @@ fn read(tcp: &mut TcpStream, room: &mut [u8]) -> Got {
 }
 
 /// Calls the application, whose panics are its own.
-fn guarded<R>(call: impl FnOnce() -> R) -> Option<R> {
+pub(super) fn guarded<R>(call: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(call)).ok()
 }

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     io::{self, ErrorKind},
     net::{TcpListener, TcpStream},
     os::fd::AsRawFd,
@@ -7,12 +8,12 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
-use wsconn::{CloseCode, Message, Time, opening::ServerOptions, transport::pool};
+use wsconn::{CloseCode, PreparedMessage, Time, opening::ServerOptions};
 
 use super::{
     ConnectionId, Handler,
-    entry::{Common, Entry},
-    remote::{Command, Mailbox},
+    entry::{Common, Entry, Rest},
+    mailbox::{Command, Mailbox},
     slots::Slots,
     wheel::Wheel,
 };
@@ -44,13 +45,13 @@ struct Connections<H: Handler> {
     slots: Slots<Entry<H::State>>,
     wheel: Wheel,
     /// Those that have more to do, though it will not be told again.
-    unread: Vec<Unread>,
+    unread: BTreeMap<u32, Unread>,
 }
 
-/// A connection that has more to read, or to tell the handler.
+/// What a connection has to read, to handle or to tell the handler in its next turn.
+#[derive(Default)]
 struct Unread {
-    index: u32,
-    generation: u32,
+    rest: Rest,
     /// The end of its stream has been seen behind that.
     to_the_end: bool,
 }
@@ -74,7 +75,7 @@ impl<H: Handler> EventLoop<H> {
                 common: Common { handler, options, mailbox, input, now: Time::ZERO },
                 slots: Slots::new(),
                 wheel: Wheel::new(),
-                unread: Vec::new(),
+                unread: BTreeMap::new(),
             },
             origin: Instant::now(),
             accept_at: None,
@@ -153,23 +154,24 @@ impl<H: Handler> EventLoop<H> {
     /// Does what other threads ask for.
     fn obey(&mut self) {
         let mut touched = Vec::new();
-        for command in self.mailbox.take() {
+        let asked = self.mailbox.take();
+        for command in asked.commands {
             match command {
-                Command::Send(id, message) => {
-                    self.connections.send(id, message.as_message(), &mut touched);
-                }
+                Command::Send(id, message) => self.connections.send(id, &message, &mut touched),
                 Command::Broadcast(message) => {
                     for index in self.connections.slots.indices() {
                         if let Some(id) = self.connections.id(index) {
-                            self.connections.send(id, message.as_message(), &mut touched);
+                            self.connections.send(id, &message, &mut touched);
                         }
                     }
                 }
                 Command::Close(id, code, reason) => {
                     self.connections.close(id, code, &reason, &mut touched);
                 }
-                Command::Stop(patience) => self.stop(patience, &mut touched),
             }
+        }
+        if let Some(patience) = asked.stop {
+            self.stop(patience, &mut touched);
         }
         touched.sort_unstable();
         touched.dedup();
@@ -226,35 +228,30 @@ impl<H: Handler> Connections<H> {
         let Ok(index) = u32::try_from(index) else { return };
         let Some(id) = self.id(index) else { return };
         if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.read(id, event.is_read_closed() || event.is_error());
+            let to_the_end = event.is_read_closed() || event.is_error();
+            match self.unread.get_mut(&index) {
+                // It has had its turn, and goes on to read in the next.
+                Some(unread) => unread.to_the_end |= to_the_end,
+                None => self.read(id, Unread { rest: Rest::default(), to_the_end }),
+            }
         }
         self.settle(index);
     }
 
-    fn read(&mut self, id: ConnectionId, to_the_end: bool) {
+    /// Gives a connection its turn; what is left after it waits until all others had theirs.
+    fn read(&mut self, id: ConnectionId, unread: Unread) {
         let Some((entry, _)) = self.slots.get_mut(id.index) else { return };
-        if entry.readable(&mut self.common, id, to_the_end) {
-            self.go_on_later(id, to_the_end);
-        }
-    }
-
-    /// Gives a connection its next turn after all others had theirs.
-    fn go_on_later(&mut self, id: ConnectionId, to_the_end: bool) {
-        let ConnectionId { index, generation, .. } = id;
-        let known = self.unread.iter_mut();
-        match known.into_iter().find(|one| (one.index, one.generation) == (index, generation)) {
-            Some(known) => known.to_the_end |= to_the_end,
-            None => self.unread.push(Unread { index, generation, to_the_end }),
+        let to_the_end = unread.to_the_end;
+        if let Some(rest) = entry.readable(&mut self.common, id, unread.rest, to_the_end) {
+            self.unread.insert(id.index, Unread { rest, to_the_end });
         }
     }
 
     /// Goes on with the connections that had more to do than one turn allows.
     fn read_on(&mut self) {
-        for Unread { index, generation, to_the_end } in std::mem::take(&mut self.unread) {
-            if self.slots.has(index, generation)
-                && let Some(id) = self.id(index)
-            {
-                self.read(id, to_the_end);
+        for (index, unread) in std::mem::take(&mut self.unread) {
+            if let Some(id) = self.id(index) {
+                self.read(id, unread);
                 self.settle(index);
             }
         }
@@ -266,7 +263,7 @@ impl<H: Handler> Connections<H> {
         let Some((entry, _)) = self.slots.get_mut(index) else { return };
         if entry.settle(&mut self.common, id) {
             if entry.has_drained() {
-                self.go_on_later(id, false);
+                self.unread.entry(index).or_default();
             }
             self.arm(index);
         } else {
@@ -302,13 +299,11 @@ impl<H: Handler> Connections<H> {
         }
     }
 
-    fn send(&mut self, id: ConnectionId, message: Message<'_>, touched: &mut Vec<u32>) {
-        if let Some(connection) = self.open(id) {
-            if connection.wants_buffer() {
-                connection.lend(pool::take_write());
-            }
-            // One that is closing, or does not keep up, goes without.
-            let _ = connection.send(message);
+    fn send(&mut self, id: ConnectionId, message: &PreparedMessage, touched: &mut Vec<u32>) {
+        if let Some((entry, generation)) = self.slots.get_mut(id.index)
+            && generation == id.generation
+        {
+            entry.send_prepared(message, self.common.now);
             touched.push(id.index);
         }
     }
@@ -336,6 +331,7 @@ impl<H: Handler> Connections<H> {
 
     fn remove(&mut self, index: u32) {
         let Some(id) = self.id(index) else { return };
+        self.unread.remove(&index);
         if let Some(mut entry) = self.slots.remove(index) {
             self.common.mailbox.note(index, id.generation.wrapping_add(1));
             entry.abort(&mut self.common, id);

@@ -4,7 +4,7 @@ use std::{
 };
 
 use wsconn::{
-    CloseCode, CloseInfo, Connection, Message, Misuse, Time,
+    CloseCode, CloseInfo, Connection, Message, Misuse, PreparedMessage, Sending, Time,
     opening::{Accept, Refusal, Request},
     transport::pool,
 };
@@ -62,12 +62,15 @@ pub trait Handler {
 /// A connection in the hands of a [`Handler`].
 pub struct Peer<'a, T> {
     pub(super) id: ConnectionId,
+    pub(super) outlet: Outlet<'a>,
+    pub(super) state: &'a mut T,
+}
+
+/// The way out of a connection.
+pub(super) struct Outlet<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) tcp: &'a mut TcpStream,
-    pub(super) state: &'a mut T,
     pub(super) now: Time,
-    /// What the byte stream has failed with.
-    pub(super) failed: &'a mut bool,
 }
 
 /// What became of a message that was sent.
@@ -97,12 +100,12 @@ impl<T> Peer<'_, T> {
 
     /// The address of the peer.
     pub fn addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.peer_addr()
+        self.outlet.tcp.peer_addr()
     }
 
     /// How many bytes wait to be written.
     pub fn queued(&self) -> usize {
-        self.connection.outgoing().len()
+        self.outlet.queued()
     }
 
     /// Sends a message: text from a string, binary from bytes.
@@ -110,45 +113,12 @@ impl<T> Peer<'_, T> {
     /// A large one is written at once, together with what was sent before it, from where it lies: only
     /// what the peer does not take is copied.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Sent {
-        let message = message.into();
-        let sent = if self.queued() + message.as_bytes().len() < DIRECT_WRITE {
-            if self.connection.wants_buffer() {
-                self.connection.lend(pool::take_write());
-            }
-            self.connection.send(message)
-        } else {
-            self.send_direct(message)
-        };
-        match sent {
-            Ok(()) if self.connection.is_blocked() => Sent::Queued(self.queued()),
-            Ok(()) => Sent::Sent,
-            Err(_) => Sent::Refused,
-        }
+        self.outlet.send(message.into())
     }
 
-    fn send_direct(&mut self, message: Message<'_>) -> Result<(), Misuse> {
-        let blocked = self.connection.is_blocked();
-        let mut sending = self.connection.send_direct(message)?;
-        let mut blocked_now = false;
-        while !blocked && !sending.is_done() {
-            match self.tcp.write_vectored(&sending.slices().map(IoSlice::new)) {
-                Ok(len) if len > 0 => sending.advance(len),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    blocked_now = true;
-                    break;
-                }
-                _ => {
-                    *self.failed = true;
-                    break;
-                }
-            }
-        }
-        drop(sending);
-        if blocked_now {
-            self.connection.blocked(self.now);
-        }
-        Ok(())
+    /// Sends a message that was encoded, and perhaps compressed, once for many connections.
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Sent {
+        self.outlet.send_prepared(message)
     }
 
     /// Sends a ping of at most 125 bytes.
@@ -157,7 +127,7 @@ impl<T> Peer<'_, T> {
     ///
     /// [`Misuse`] if it is longer, if the connection is closing, or if too much waits to be written.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Misuse> {
-        self.connection.ping(payload)
+        self.outlet.connection.ping(payload)
     }
 
     /// Begins to close the connection. Messages that the peer sends until its own close frame are
@@ -168,6 +138,70 @@ impl<T> Peer<'_, T> {
     /// [`Misuse`] for a code that must not be sent, a reason of more than 123 bytes, or a connection
     /// that is closing already.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
-        self.connection.close(code, reason, self.now)
+        self.outlet.connection.close(code, reason, self.outlet.now)
+    }
+}
+
+impl Outlet<'_> {
+    fn queued(&self) -> usize {
+        self.connection.outgoing().len()
+    }
+
+    fn send(&mut self, message: Message<'_>) -> Sent {
+        let sent = match self.is_copied(message.as_bytes().len()) {
+            true => self.connection.send(message),
+            false => self.write(|connection| connection.send_direct(message)),
+        };
+        self.answer(sent)
+    }
+
+    pub(super) fn send_prepared(&mut self, message: &PreparedMessage) -> Sent {
+        let sent = match self.is_copied(message.as_bytes().len()) {
+            true => self.connection.send_prepared(message),
+            false => self.write(|connection| connection.send_prepared_direct(message)),
+        };
+        self.answer(sent)
+    }
+
+    /// Whether a message of so many bytes is to be copied behind what is queued; then there is a buffer
+    /// for it.
+    fn is_copied(&mut self, len: usize) -> bool {
+        let copied = self.queued() + len < DIRECT_WRITE;
+        if copied && self.connection.wants_buffer() {
+            self.connection.lend(pool::take_write());
+        }
+        copied
+    }
+
+    /// Writes what is queued and a message, as far as the peer takes it.
+    fn write<'m>(
+        &mut self,
+        send: impl for<'c> FnOnce(&'c mut Connection) -> Result<Sending<'c, 'm>, Misuse>,
+    ) -> Result<(), Misuse> {
+        let (mut blocked, mut failed) = (self.connection.is_blocked(), false);
+        let mut sending = send(self.connection)?;
+        while !blocked && !failed && !sending.is_done() {
+            match self.tcp.write_vectored(&sending.slices().map(IoSlice::new)) {
+                Ok(len) if len > 0 => sending.advance(len),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => blocked = true,
+                _ => failed = true,
+            }
+        }
+        drop(sending);
+        if failed {
+            self.connection.transport_failed();
+        } else if blocked {
+            self.connection.blocked(self.now);
+        }
+        Ok(())
+    }
+
+    fn answer(&self, sent: Result<(), Misuse>) -> Sent {
+        match sent {
+            Ok(()) if self.connection.is_blocked() => Sent::Queued(self.queued()),
+            Ok(()) => Sent::Sent,
+            Err(_) => Sent::Refused,
+        }
     }
 }

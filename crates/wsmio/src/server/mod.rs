@@ -3,12 +3,15 @@
 mod entry;
 mod event_loop;
 mod handler;
+mod mailbox;
+mod open;
+mod refused;
 mod remote;
 mod slots;
 mod wheel;
 
 pub use handler::{Handler, Peer, Sent};
-pub use remote::{ConnectionId, Gone, Remote};
+pub use remote::{ConnectionId, Remote, RemoteError};
 
 use std::{
     io,
@@ -22,7 +25,7 @@ use mio::Poll;
 use socket2::{Domain, Protocol, Socket, Type};
 use wsconn::opening::ServerOptions;
 
-use self::{event_loop::EventLoop, remote::Mailbox};
+use self::{event_loop::EventLoop, mailbox::Mailbox};
 
 /// The connections that the system keeps until they are accepted.
 const BACKLOG: i32 = 4096;

@@ -1,16 +1,8 @@
-use std::{
-    fmt, io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use mio::{Registry, Waker};
-use wsconn::{CloseCode, OwnedMessage};
+use wsconn::{CloseCode, PreparedMessage};
 
-use super::{event_loop::WAKE, slots};
+use super::mailbox::{Command, LIMIT, Mailbox};
 
 /// Which connection of a [`Server`](super::Server): never reused for another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,32 +16,23 @@ pub struct ConnectionId {
 /// clone.
 ///
 /// What it is asked for is done by the loop that has the connection, which is woken once for all that
-/// comes until it looks.
+/// comes until it looks. No call waits: once 16 MiB wait for a loop it takes nothing more until it
+/// has looked, and the answer is [`RemoteError::Full`]. A message that is sent to many in a row counts
+/// once, and one may be longer.
 #[derive(Clone)]
 pub struct Remote {
     loops: Arc<[Arc<Mailbox>]>,
 }
 
-/// The connection has ended.
+/// Why a [`Remote`] did not do what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
-/// What a loop is asked to do.
-pub(super) enum Command {
-    Send(ConnectionId, Arc<OwnedMessage>),
-    Broadcast(Arc<OwnedMessage>),
-    Close(ConnectionId, CloseCode, Box<str>),
-    Stop(Duration),
-}
-
-/// Where a loop finds what it is asked to do.
-pub(super) struct Mailbox {
-    pub(super) index: u16,
-    /// `None` once the loop has ended.
-    commands: Mutex<Option<Vec<Command>>>,
-    waker: Waker,
-    /// The generation of the connection in each slot; odd while there is one.
-    generations: RwLock<Vec<AtomicU32>>,
+#[non_exhaustive]
+pub enum RemoteError {
+    /// The connection has ended.
+    Gone,
+    /// The loop is asked for more than it does: 16 MiB wait for it. It will have room again when it
+    /// has looked, which it does between two turns of its connections.
+    Full,
 }
 
 impl Remote {
@@ -63,112 +46,59 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// [`Gone`] if the connection has ended. It may still end before the message is written.
-    pub fn send(
-        &self,
-        id: ConnectionId,
-        message: impl Into<Arc<OwnedMessage>>,
-    ) -> Result<(), Gone> {
-        self.ask(id, Command::Send(id, message.into()))
+    /// [`RemoteError::Gone`] if the connection has ended; it may still end before the message is
+    /// written. [`RemoteError::Full`]: try again later.
+    pub fn send(&self, id: ConnectionId, message: &PreparedMessage) -> Result<(), RemoteError> {
+        self.ask(id, || Command::Send(id, message.clone()))
     }
 
-    /// Sends a message to all connections but those that do not keep up.
-    pub fn broadcast(&self, message: impl Into<Arc<OwnedMessage>>) {
-        let message = message.into();
-        for mailbox in self.loops.iter() {
-            // One that has ended has no connections.
-            let _ = mailbox.put(Command::Broadcast(message.clone()));
+    /// Sends a message to all connections but those that do not keep up. It is encoded and compressed
+    /// once for all.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Full`] if one of the loops is: then it is sent to no connection at all.
+    pub fn broadcast(&self, message: &PreparedMessage) -> Result<(), RemoteError> {
+        // All are locked before one is told, in the same order by everyone.
+        let rooms = self.loops.iter().map(|mailbox| match mailbox.room() {
+            Ok(room) => Ok(Some(room)),
+            // It has no connections any more.
+            Err(RemoteError::Gone) => Ok(None),
+            Err(full) => Err(full),
+        });
+        for room in rooms.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+            room.put(Command::Broadcast(message.clone()));
         }
+        Ok(())
     }
 
     /// Begins to close a connection. A code or a reason that must not be sent closes it with 1011.
     ///
-    /// # Errors
-    ///
-    /// [`Gone`] if the connection has ended.
-    pub fn close(&self, id: ConnectionId, code: CloseCode, reason: &str) -> Result<(), Gone> {
-        self.ask(id, Command::Close(id, code, reason.into()))
+    /// Errors as for [`send`](Self::send).
+    pub fn close(
+        &self,
+        id: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), RemoteError> {
+        self.ask(id, || Command::Close(id, code, reason.into()))
     }
 
     /// Stops the server: no new connections, a close frame with 1001 (going away) to all. The server
     /// ends once all have ended, or `patience` is over.
     pub fn stop(&self, patience: Duration) {
         for mailbox in self.loops.iter() {
-            let _ = mailbox.put(Command::Stop(patience));
+            mailbox.stop(patience);
         }
     }
 
-    fn ask(&self, id: ConnectionId, command: Command) -> Result<(), Gone> {
-        let mailbox = self.loops.get(usize::from(id.in_loop)).ok_or(Gone)?;
+    fn ask(&self, id: ConnectionId, command: impl FnOnce() -> Command) -> Result<(), RemoteError> {
+        let mailbox = self.loops.get(usize::from(id.in_loop)).ok_or(RemoteError::Gone)?;
         if !mailbox.has(id) {
-            return Err(Gone);
+            return Err(RemoteError::Gone);
         }
-        mailbox.put(command)
-    }
-}
-
-impl Mailbox {
-    pub(super) fn new(index: usize, registry: &Registry) -> io::Result<Self> {
-        let index = u16::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
-        Ok(Self {
-            index,
-            commands: Mutex::new(Some(Vec::new())),
-            waker: Waker::new(registry, WAKE)?,
-            generations: RwLock::default(),
-        })
-    }
-
-    /// Takes all that is to be done.
-    pub(super) fn take(&self) -> Vec<Command> {
-        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Nothing is taken any more.
-    pub(super) fn end(&self) {
-        *self.lock() = None;
-    }
-
-    /// Notes the generation of a slot.
-    pub(super) fn note(&self, index: u32, generation: u32) {
-        let index = index as usize;
-        let known = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = known.get(index) {
-            slot.store(generation, Ordering::Relaxed);
-            return;
-        }
-        drop(known);
-        let mut known = self.generations.write().unwrap_or_else(PoisonError::into_inner);
-        while known.len() <= index {
-            slots::grow(&mut known);
-            known.push(AtomicU32::default());
-        }
-        if let Some(slot) = known.get(index) {
-            slot.store(generation, Ordering::Relaxed);
-        }
-    }
-
-    fn has(&self, id: ConnectionId) -> bool {
-        let known = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-        let slot = known.get(id.index as usize);
-        slot.is_some_and(|slot| slot.load(Ordering::Relaxed) == id.generation)
-    }
-
-    /// Fails once the loop has ended.
-    fn put(&self, command: Command) -> Result<(), Gone> {
-        let mut slot = self.lock();
-        let commands = slot.as_mut().ok_or(Gone)?;
-        let first = commands.is_empty();
-        commands.push(command);
-        drop(slot);
-        if first {
-            // It can only fail where the loop has ended.
-            let _ = self.waker.wake();
-        }
+        mailbox.room()?.put(command());
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,10 +108,17 @@ impl fmt::Debug for ConnectionId {
     }
 }
 
-impl fmt::Display for Gone {
+impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection has ended")
+        match self {
+            Self::Gone => f.write_str("the connection has ended"),
+            Self::Full => write!(
+                f,
+                "{LIMIT} bytes wait for the server's loop already, which does less than it is asked \
+                 for: try again later"
+            ),
+        }
     }
 }
 
-impl std::error::Error for Gone {}
+impl std::error::Error for RemoteError {}

@@ -1,0 +1,155 @@
+//! What other connections of a loop notice of one that compresses, and what it is sent.
+#![cfg(feature = "deflate")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
+
+mod support;
+
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    sync::mpsc,
+};
+
+use support::{LONG, OnMessage, Running, dial, from_client, quiet, read_frame, read_head, request};
+use wsconn::{Connection, Delivery, Event, Time};
+use wsmio::{Message, Peer, PreparedMessage, deflate::DeflateOptions, opening::ServerOptions};
+use wstest::{drive::KEY, reference::Frame};
+
+/// As one connection uses up in a turn.
+const TURN: usize = 64 << 10;
+
+fn compressing() -> ServerOptions {
+    let mut options = ServerOptions::default();
+    options.config = quiet().into();
+    options.deflate = Some(DeflateOptions::default());
+    options
+}
+
+/// A request that offers to compress, and what is sent behind it.
+fn begin(addr: SocketAddr, behind: &[u8]) -> TcpStream {
+    let mut stream = dial(addr);
+    let request = request(&["Sec-WebSocket-Extensions: permessage-deflate"]);
+    stream.write_all(&[request.as_bytes(), behind].concat()).unwrap();
+    stream
+}
+
+/// A raw client that has agreed to compress.
+fn client(addr: SocketAddr) -> TcpStream {
+    let mut stream = begin(addr, &[]);
+    let head = read_head(&mut stream);
+    assert!(head.contains("permessage-deflate"), "{head}");
+    stream
+}
+
+/// A client's side of a connection that compresses.
+fn side() -> Connection {
+    let mut side = Connection::client(quiet().into(), || KEY, Time::ZERO);
+    side.enable_deflate(DeflateOptions::default());
+    side
+}
+
+/// Messages of zeros as a client sends them.
+fn flood(count: usize, len: usize) -> Vec<u8> {
+    let mut side = side();
+    let message = vec![0; len];
+    for _ in 0..count {
+        side.send(Message::Binary(&message)).unwrap();
+    }
+    side.outgoing().to_vec()
+}
+
+/// How many turns another connection has between the beginning of a flood, which is `behind` the
+/// request or comes later, and each of its messages.
+fn turns(count: usize, len: usize, behind: bool) -> Vec<usize> {
+    let (turns, told) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<TcpStream>();
+    let gate = std::sync::Mutex::new(Some(gate));
+    let server = Running::new(1, compressing(), move || {
+        let (turns, gate) = (turns.clone(), gate.lock().unwrap().take().unwrap());
+        let (mut other, mut had) = (None, 0);
+        let turn = from_client(&[Frame::new(1, "turn")]);
+        OnMessage(move |_: &mut Peer<'_, ()>, message: Message<'_>| match message {
+            Message::Text("begin") => {
+                // While this waits, all is sent that the loop is to find.
+                turns.send(usize::MAX).unwrap();
+                other = Some(gate.recv_timeout(LONG).unwrap());
+            }
+            // It has the next turn at once: its message is there when the loop looks.
+            Message::Text(_) => {
+                had += 1;
+                other.as_mut().unwrap().write_all(&turn).unwrap();
+            }
+            Message::Binary(zeros) => {
+                assert!(zeros.len() == len && zeros.iter().all(|byte| *byte == 0));
+                turns.send(had).unwrap();
+            }
+        })
+    });
+    let flood = flood(count, len);
+    assert!(flood.len() < 200 << 10, "{} bytes come in one read", flood.len());
+    let open = (!behind).then(|| client(server.addr));
+    let mut gate = client(server.addr);
+    gate.write_all(&from_client(&[Frame::new(1, "begin")])).unwrap();
+    assert_eq!(told.recv_timeout(LONG), Ok(usize::MAX));
+    gate.write_all(&from_client(&[Frame::new(1, "turn")])).unwrap();
+    let _flooding = match open {
+        Some(mut open) => {
+            open.write_all(&flood).unwrap();
+            open
+        }
+        None => begin(server.addr, &flood),
+    };
+    go.send(gate).unwrap();
+    (0..count).map(|_| told.recv_timeout(LONG).unwrap()).collect()
+}
+
+#[test]
+fn a_long_message_that_was_compressed_takes_its_turns_with_the_others() {
+    for behind in [false, true] {
+        let turns = turns(1, 8 << 20, behind);
+        assert!(turns[0] >= (8 << 20) / TURN / 2, "{turns:?}, behind the request: {behind}");
+    }
+}
+
+#[test]
+fn many_messages_that_were_compressed_take_their_turns_with_the_others() {
+    for behind in [false, true] {
+        let turns = turns(400, 16 << 10, behind);
+        // Not all that fit a read in one go.
+        let last = turns.last().unwrap();
+        assert!(*last >= 400 * (16 << 10) / TURN / 2, "{turns:?}, behind the request: {behind}");
+        assert!(turns.is_sorted());
+    }
+}
+
+#[test]
+fn a_prepared_message_goes_out_compressed_to_those_that_agreed_to_it_and_plain_to_others() {
+    let text = "the same for all. ".repeat(20);
+    let prepared = PreparedMessage::new(text.as_str());
+    let reply = prepared.clone();
+    let server = Running::new(1, compressing(), move || {
+        let reply = reply.clone();
+        OnMessage(move |peer: &mut Peer<'_, ()>, _: Message<'_>| {
+            let _ = peer.send_prepared(&reply);
+        })
+    });
+    let mut plain = support::client(server.addr);
+    let mut compressed = client(server.addr);
+    let from_others = |plain: &mut TcpStream, compressed: &mut TcpStream| {
+        assert_eq!(read_frame(plain).payload, text.as_bytes());
+        let frame = read_frame(compressed);
+        assert!(frame.payload.len() < text.len() / 2, "{} bytes", frame.payload.len());
+        let mut bytes = frame.encode();
+        let mut side = side();
+        let received = side.receive(&mut bytes, Delivery::Messages, Time::ZERO);
+        let event = side.event(&bytes, received.event.unwrap());
+        assert_eq!(event, Event::Message(Message::Text(&text)));
+    };
+    let hello = from_client(&[Frame::new(1, "hello")]);
+    for peer in [&mut plain, &mut compressed] {
+        peer.write_all(&hello).unwrap();
+    }
+    from_others(&mut plain, &mut compressed);
+    server.remote.broadcast(&prepared).unwrap();
+    from_others(&mut plain, &mut compressed);
+}
