@@ -71,7 +71,6 @@ fn a_url_that_is_none() {
         ("ws://127.0.0.1:0/", "port"),
         ("ws://127.0.0.1/#part", "#"),
         ("ws://127.0.0.1/a b", "%20"),
-        ("ws://me:secret@127.0.0.1/", "Authorization"),
     ] {
         fails_with(url, &[&format!("{url:?} is not a URL to connect to"), why]);
     }
@@ -79,7 +78,7 @@ fn a_url_that_is_none() {
 
 #[test]
 fn a_url_that_needs_tls() {
-    fails_with("wss://127.0.0.1:1/", &["wss://", "TLS", "use ws://"]);
+    fails_with("wss://127.0.0.1:1/", &["wss://", "needs TLS"]);
 }
 
 #[test]

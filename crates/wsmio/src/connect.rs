@@ -6,7 +6,7 @@ use std::{
 
 use wsconn::{
     Time, Timeout,
-    opening::{ClientOpening, ClientOptions},
+    opening::ClientOptions,
     transport::{Error, Url, random},
 };
 
@@ -52,7 +52,7 @@ impl Connector {
     /// be had; [`Error::Handshake`] if the server does not open a WebSocket, with the status it
     /// answered; [`Error::Timeout`]. Redirects are reported and not followed.
     pub fn connect(&self, url: &str) -> Result<WebSocket, Error> {
-        let url = Url::parse(url)?;
+        let url = Url::parse(url)?.without_tls()?;
         let addresses = (url.host(), url.port()).to_socket_addrs()?;
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
@@ -83,7 +83,7 @@ impl Connector {
     /// Errors as for [`connect`](Self::connect).
     pub fn connect_stream<S: Stream>(&self, stream: S, url: &str) -> Result<WebSocket<S>, Error> {
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
-        self.upgrade(stream, &Url::parse(url)?, deadline)
+        self.upgrade(stream, &Url::parse(url)?.without_tls()?, deadline)
     }
 
     fn upgrade<S: Stream>(
@@ -93,10 +93,7 @@ impl Connector {
         deadline: Option<Instant>,
     ) -> Result<WebSocket<S>, Error> {
         let origin = Instant::now();
-        let (host, target) = (url.authority(), url.target());
-        let nonce = random::bytes();
-        let opening = ClientOpening::new(self.options.clone(), host, target, nonce, Time::ZERO);
-        let mut opening = opening.map_err(|error| Error::Handshake(error.into()))?;
+        let mut opening = url.opening(&self.options)?;
         let mut handshake = Handshake::new(&mut stream, deadline)?;
         handshake.write(opening.request())?;
         let inbox = handshake.read_head(|input| opening.receive(input))?;

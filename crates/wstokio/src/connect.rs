@@ -5,7 +5,7 @@ use tokio::{
 };
 use wsconn::{
     Time,
-    opening::{ClientOpening, ClientOptions},
+    opening::ClientOptions,
     transport::{Error, Url, random},
 };
 
@@ -54,7 +54,7 @@ impl Connector {
     ///
     /// *Cancel safety*: dropping it drops the connection.
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
-        let url = Url::parse(url)?;
+        let url = Url::parse(url)?.without_tls()?;
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
         // In a box: a task keeps room for the largest of its waits as long as it lives.
         let connecting = Box::pin(async {
@@ -73,7 +73,7 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let url = Url::parse(url)?;
+        let url = Url::parse(url)?.without_tls()?;
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
         handshake::until(deadline, Box::pin(self.upgrade(stream, url))).await
     }
@@ -83,10 +83,7 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let origin = Instant::now();
-        let (host, target) = (url.authority(), url.target());
-        let nonce = random::bytes();
-        let opening = ClientOpening::new(self.options.clone(), host, target, nonce, Time::ZERO);
-        let mut opening = opening.map_err(|error| Error::Handshake(error.into()))?;
+        let mut opening = url.opening(&self.options)?;
         handshake::write(&mut stream, opening.request()).await?;
         let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
         let now = Time::from_origin(origin.elapsed());

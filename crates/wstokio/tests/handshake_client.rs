@@ -159,7 +159,7 @@ async fn a_refused_port_is_an_io_error_that_says_so() {
 #[tokio::test]
 async fn a_bad_url_is_refused_before_anything_is_done_and_says_why() {
     let cases = [
-        ("wss://127.0.0.1/", "TLS"),
+        ("wss://127.0.0.1/", "needs TLS"),
         ("http://127.0.0.1/", "does not start with ws://"),
         ("127.0.0.1:80", ""),
         ("/chat", "does not start with ws://"),
@@ -168,7 +168,6 @@ async fn a_bad_url_is_refused_before_anything_is_done_and_says_why() {
         ("ws:///chat", ""),
         ("ws://a b/", ""),
         ("ws://127.0.0.1/#fragment", "fragment"),
-        ("ws://me:secret@127.0.0.1/", "Authorization"),
         ("ws://127.0.0.1:99999/", ""),
         ("ws://127.0.0.1/a\r\nX: y", ""),
         ("ws://127.0.0.1/a\0", ""),

@@ -12,6 +12,9 @@ pub enum Error {
     Io(io::Error),
     /// The opening handshake failed.
     Handshake(HandshakeFailure),
+    /// TLS failed.
+    #[cfg(feature = "tls")]
+    Tls(super::tls::TlsFailure),
     /// A wait was too long, and the connection is lost.
     Timeout(Timeout),
     /// The URL cannot be connected to; the text says why.
@@ -27,6 +30,8 @@ impl fmt::Display for Error {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::Handshake(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Tls(failure) => failure.fmt(f),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Url(problem) => f.write_str(problem),
             Self::Closed => Misuse::Closed.fmt(f),
@@ -39,6 +44,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),
+            #[cfg(feature = "tls")]
+            Self::Tls(failure) => failure.source(),
             _ => None,
         }
     }

@@ -9,6 +9,8 @@ mod error;
 mod inbox;
 pub mod pool;
 pub mod random;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod url;
 
 pub use driver::Driver;

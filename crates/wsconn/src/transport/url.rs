@@ -1,33 +1,49 @@
 use alloc::{borrow::ToOwned, format, string::String};
+use core::fmt;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Uri;
+use percent_encoding::percent_decode_str;
 
-use super::Error;
+use super::{Error, random};
+use crate::{
+    Time,
+    opening::{ClientOpening, ClientOptions},
+};
 
 /// A URL to connect to (RFC 6455 §3).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Url {
+    /// Without the user and password.
     uri: Uri,
+    secure: bool,
+    /// The `Authorization` that the user and password make.
+    authorization: Option<String>,
 }
 
 impl Url {
-    /// Parses a URL, as in `ws://example.org:8080/chat?room=1`.
+    /// Parses a URL, as in `ws://example.org:8080/chat?room=1` or `wss://ada:secret@example.org`.
     ///
     /// Fails with [`Error::Url`], which says what is wrong with it.
     pub fn parse(url: &str) -> Result<Self, Error> {
-        let bad = |why: &str| Error::Url(format!("{url:?} is not a URL to connect to: {why}"));
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        let shown = match user {
+            Some(user) => &url.replacen(user, "…", 1),
+            None => url,
+        };
+        let bad = |why: &str| Error::Url(format!("{shown:?} is not a URL to connect to: {why}"));
         if url.contains('#') {
             // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs
             // and MUST NOT be used on these URIs."
             return Err(bad("it has a fragment (#…)"));
         }
-        let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        if scheme.eq_ignore_ascii_case("wss") {
-            return Err(bad("wss:// needs TLS, which this build does not have; use ws://"));
+        let secure = scheme.eq_ignore_ascii_case("wss");
+        if !secure && !scheme.eq_ignore_ascii_case("ws") {
+            return Err(bad("it does not start with ws:// or wss://"));
         }
-        if !scheme.eq_ignore_ascii_case("ws") {
-            return Err(bad("it does not start with ws://"));
-        }
+        let rest = user.and_then(|user| rest.get(user.len() + 1..)).unwrap_or(rest);
         if rest.is_empty() || rest.starts_with(['/', '?', ':']) {
             return Err(bad("it has no host"));
         }
@@ -37,16 +53,29 @@ impl Url {
                  written in ASCII, as in xn--…",
             ));
         }
-        let uri: Uri = url.parse().map_err(|error| bad(&format!("{error}")))?;
+        let uri: Uri = format!("ws://{rest}").parse().map_err(|error| bad(&format!("{error}")))?;
         let Some(authority) = uri.authority() else { return Err(bad("it has no host")) };
-        if authority.as_str().contains('@') {
-            return Err(bad("a name and password belong into an Authorization header"));
-        }
         let port = authority.as_str().get(authority.host().len()..).unwrap_or_default();
         if !matches!(port, "" | ":") && matches!(authority.port_u16(), None | Some(0)) {
             return Err(bad("the port is not a number from 1 to 65535"));
         }
-        Ok(Self { uri })
+        let authorization = user.map(basic).transpose().map_err(bad)?;
+        Ok(Self { uri, secure, authorization })
+    }
+
+    /// Refuses `wss://`, for a transport that is built without TLS.
+    pub fn without_tls(self) -> Result<Self, Error> {
+        if self.secure {
+            return Err(Error::Url(format!(
+                "{self:?} needs TLS, which this program is built without (feature tls)"
+            )));
+        }
+        Ok(self)
+    }
+
+    /// Whether it is `wss://`: TLS comes first.
+    pub fn is_secure(&self) -> bool {
+        self.secure
     }
 
     /// The name or address to connect to, without the brackets of an IPv6 address.
@@ -57,13 +86,13 @@ impl Url {
 
     /// The port to connect to.
     pub fn port(&self) -> u16 {
-        self.uri.port_u16().unwrap_or(80)
+        self.uri.port_u16().unwrap_or(self.default_port())
     }
 
     /// The host and the port, if it is not the default one: the `Host` header (RFC 6455 §4.1).
     pub fn authority(&self) -> String {
         match self.uri.authority() {
-            Some(authority) if self.port() != 80 => authority.as_str().to_owned(),
+            Some(authority) if self.port() != self.default_port() => authority.as_str().to_owned(),
             _ => self.uri.host().unwrap_or_default().to_owned(),
         }
     }
@@ -76,10 +105,59 @@ impl Url {
             Some(target) => target.to_owned(),
         }
     }
+
+    /// Begins the opening handshake that asks for this URL. Its user and password go into an
+    /// `Authorization` header (RFC 7617), unless `options` have one.
+    ///
+    /// Fails if the options have something that must not be sent.
+    pub fn opening(&self, options: &ClientOptions) -> Result<ClientOpening, Error> {
+        let mut options = options.clone();
+        if let Some(authorization) = &self.authorization {
+            let name = "Authorization";
+            if !options.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                options.headers.push((name.to_owned(), authorization.clone()));
+            }
+        }
+        let (host, target) = (self.authority(), self.target());
+        ClientOpening::new(options, host, target, random::bytes(), Time::ZERO)
+            .map_err(|error| Error::Handshake(error.into()))
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.secure { 443 } else { 80 }
+    }
+}
+
+impl fmt::Debug for Url {
+    /// Without the user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        let user = if self.authorization.is_some() { "…@" } else { "" };
+        write!(f, "\"{scheme}://{user}{}{}\"", self.authority(), self.target())
+    }
+}
+
+/// The `Authorization` for the part before the `@`, or what is wrong with that.
+fn basic(user: &str) -> Result<String, &'static str> {
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    let [user, password] = [user, password].map(|part| {
+        let decoded = percent_decode_str(part).decode_utf8().ok();
+        decoded.filter(|part| !part.chars().any(char::is_control))
+    });
+    let (Some(user), Some(password)) = (user, password) else {
+        return Err("its user or password is not text");
+    };
+    // RFC 7617 §2: "a user-id containing a colon character is invalid".
+    if user.contains(':') {
+        return Err("its user has a colon");
+    }
+    Ok(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::{borrow::ToOwned, string::ToString};
+
     use super::*;
 
     #[test]
@@ -88,14 +166,59 @@ mod tests {
             ("ws://example.org", "example.org", 80, "example.org", "/"),
             ("WS://example.org:80/", "example.org", 80, "example.org", "/"),
             ("ws://example.org:", "example.org", 80, "example.org", "/"),
+            ("ws://example.org:443", "example.org", 443, "example.org:443", "/"),
             ("ws://example.org:8080?a=b", "example.org", 8080, "example.org:8080", "/?a=b"),
             ("ws://[::1]:9001/x/y?z", "::1", 9001, "[::1]:9001", "/x/y?z"),
+            ("wss://example.org", "example.org", 443, "example.org", "/"),
+            ("WSS://example.org:443/", "example.org", 443, "example.org", "/"),
+            ("wss://example.org:80/", "example.org", 80, "example.org:80", "/"),
+            ("wss://ada:secret@example.org/a@b", "example.org", 443, "example.org", "/a@b"),
+            ("ws://a@b@[::1]:1?x@y", "::1", 1, "[::1]:1", "/?x@y"),
         ] {
             let parsed = Url::parse(url).unwrap();
-            assert_eq!(parsed.host(), host);
-            assert_eq!(parsed.port(), port);
-            assert_eq!(parsed.authority(), authority);
-            assert_eq!(parsed.target(), target);
+            assert_eq!(parsed.host(), host, "{url}");
+            assert_eq!(parsed.port(), port, "{url}");
+            assert_eq!(parsed.authority(), authority, "{url}");
+            assert_eq!(parsed.target(), target, "{url}");
+            assert_eq!(parsed.is_secure(), url.to_lowercase().starts_with("wss"), "{url}");
+        }
+    }
+
+    #[test]
+    fn user_and_password_become_an_authorization_unless_the_caller_has_one() {
+        for (user, decoded) in [
+            ("ada:secret", "ada:secret"),
+            ("ada", "ada:"),
+            ("ada:", "ada:"),
+            (":secret", ":secret"),
+            ("a%40b:c%3Ad:e", "a@b:c:d:e"),
+            ("gr%C3%BC%C3%9Fe:%25", "grüße:%"),
+        ] {
+            let url = Url::parse(&format!("ws://{user}@example.org/x")).unwrap();
+            let opening = url.opening(&ClientOptions::default()).unwrap();
+            let header =
+                format!("\r\nAuthorization: Basic {}\r\n", BASE64_STANDARD.encode(decoded));
+            assert!(opening.request().contains(&header), "{user}: {}", opening.request());
+            assert!(opening.request().starts_with("GET /x HTTP/1.1\r\nHost: example.org\r\n"));
+
+            let mut options = ClientOptions::default();
+            options.headers.push(("authorization".to_owned(), "Bearer 1".to_owned()));
+            let opening = url.opening(&options).unwrap();
+            assert!(opening.request().contains("authorization: Bearer 1\r\n"));
+            assert!(!opening.request().contains("Basic"));
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_shown_has_the_user_or_the_password() {
+        let url = Url::parse("wss://ada:secret@example.org:1/x?y").unwrap();
+        assert_eq!(format!("{url:?}"), "\"wss://…@example.org:1/x?y\"");
+        let no_tls = url.without_tls().unwrap_err().to_string();
+        assert!(no_tls.contains("feature tls") && !no_tls.contains("secret"), "{no_tls}");
+        for url in ["ws://ada:secret@x#y", "wsx://ada:secret@x", "ws://ada:secret@x:0", "ws://a:b@"]
+        {
+            let error = Url::parse(url).unwrap_err().to_string();
+            assert!(error.contains("://…@") && !error.contains("secret"), "{error}");
         }
     }
 
@@ -106,19 +229,23 @@ mod tests {
             ("/path", "does not start with ws://"),
             ("example.org", "does not start with ws://"),
             ("http://example.org", "does not start with ws://"),
-            ("wss://example.org", "TLS"),
             ("ws://example.org/#x", "fragment"),
-            ("ws://ada:secret@example.org", "Authorization"),
+            ("ws://ada:se\u{1}cret@example.org", "is not text"),
+            ("ws://ada:%FF@example.org", "is not text"),
+            ("ws://ada:%0D%0A@example.org", "is not text"),
+            ("ws://a%3Ab:c@example.org", "colon"),
             ("ws://", "no host"),
             ("ws:///path", "no host"),
+            ("ws://ada:secret@", "no host"),
+            ("ws://ada:secret@:1", "no host"),
             ("ws://example.org:99999/", "the port is not a number"),
             ("ws://example.org:0/", "the port is not a number"),
             ("ws://exa mple.org", "not a URL"),
             ("ws://exämple.org", "ASCII"),
             ("ws://example.org/\r\nX: y", "not a URL"),
         ] {
-            let error = Url::parse(url).unwrap_err();
-            assert!(alloc::string::ToString::to_string(&error).contains(why), "{url}: {error}");
+            let error = Url::parse(url).unwrap_err().to_string();
+            assert!(error.contains(why), "{url}: {error}");
         }
     }
 }
