@@ -5,19 +5,22 @@ use std::process::Command;
 
 use clap::Subcommand;
 
-use crate::Result;
 use crate::process::output;
 use crate::workspace::Workspace;
+use crate::{Result, wire};
 
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     /// Masking, UTF-8 and headers beside memcpy, a naive loop and the peers
     Codec,
+    /// Servers and clients over loopback, beside raw TCP and the peers
+    Wire(wire::Options),
 }
 
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result {
     match bench {
         Bench::Codec => codec(workspace),
+        Bench::Wire(options) => wire::run(workspace, options),
     }
 }
 

@@ -11,8 +11,8 @@ mod interop;
 mod lint;
 mod nostd;
 mod process;
-mod race;
 mod test;
+mod wire;
 mod workspace;
 
 use std::process::ExitCode;
@@ -56,8 +56,6 @@ enum Command {
     Browser,
     /// permessage-deflate against Node's ws and Python's websockets, in both roles
     Interop,
-    /// Race our echo servers beside raw TCP echoes
-    Race(race::Options),
     /// Everything that continuous integration runs: test, counts, autobahn, interop, browser
     Ci,
 }
@@ -85,7 +83,6 @@ fn run(command: &Command, workspace: &Workspace) -> Result {
         Command::Fuzz(options) => fuzz::run(workspace, options),
         Command::Browser => browser::run(workspace),
         Command::Interop => interop::run(workspace),
-        Command::Race(options) => race::run(workspace, options),
         Command::Ci => {
             test::run(workspace)?;
             counts::run(workspace, &counts::Options::compare())?;

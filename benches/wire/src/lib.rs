@@ -1,30 +1,15 @@
-//! What the programs of the race share.
+//! The race over loopback: what `cargo xtask bench wire` and `cargo xtask counts` run.
+//!
+//! - `server` is an echo server over any of the libraries, or raw TCP; [`servers`] has them.
+//! - `load` starts a server, or a client, and puts a load on it from pre-encoded frames.
+//! - `client` sends messages as fast as a library masks and writes them.
+//! - `counted` echoes in memory, so that what it costs can be counted.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
-/// The opening handshake that the load generator sends, and that the raw echoes answer like anything
-/// else.
-pub const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Sec-WebSocket-Version: 13\r\n\r\n";
+pub mod alloc;
+pub mod frames;
+pub mod servers;
 
-/// A masked binary frame of `len` bytes, as a client sends it, and the length of its echo.
-pub fn frame(len: usize) -> (Vec<u8>, usize) {
-    let mut frame = vec![0x82];
-    match len {
-        0..=125 => frame.push(0x80 | len as u8),
-        126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((len as u16).to_be_bytes());
-        }
-        _ => {
-            frame.push(0x80 | 127);
-            frame.extend((len as u64).to_be_bytes());
-        }
-    }
-    let echo = frame.len() + len;
-    let key = [0x37, 0xfa, 0x21, 0x3d];
-    frame.extend(key);
-    frame.extend((0..len).map(|i| b'x' ^ key[i % 4]));
-    (frame, echo)
-}
+/// What the programs of the race fail with: whatever is wrong ends them.
+pub type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,6 +1,4 @@
-//! The raw TCP echo over mio: one read and one write for each readiness, one buffer for all.
-
-#![forbid(unsafe_code)]
+//! Raw TCP: what arrives goes back.
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -8,6 +6,9 @@ use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::Result;
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -17,8 +18,18 @@ struct Connection {
     rest: Vec<u8>,
 }
 
-fn main() -> std::io::Result<()> {
-    let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// Over tokio: one read and one write at a time, a task for each connection.
+pub(super) async fn connection(mut tcp: tokio::net::TcpStream) -> Result {
+    let mut room = vec![0; 64 << 10];
+    while let len @ 1.. = tcp.read(&mut room).await? {
+        tcp.write_all(&room[..len]).await?;
+    }
+    Ok(())
+}
+
+/// Over mio: one read and one write for each readiness, one buffer for all.
+pub(super) fn over_mio() -> Result {
+    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     println!("listening on {}", listener.local_addr()?);
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;

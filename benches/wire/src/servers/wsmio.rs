@@ -1,0 +1,29 @@
+//! wsmio's event loop. It writes together what is sent while it handles what has arrived.
+
+use wsmio::{Handler, Message, Peer, Remote, Server};
+
+use super::Mode;
+use crate::Result;
+
+struct Echo {
+    /// To send to all, if that is what is asked for.
+    all: Option<Remote>,
+}
+
+impl Handler for Echo {
+    type State = ();
+
+    fn message(&mut self, peer: &mut Peer<'_, ()>, message: Message<'_>) {
+        match &self.all {
+            None => drop(peer.send(message)),
+            Some(all) => all.broadcast(message.to_owned()),
+        }
+    }
+}
+
+pub(super) fn run(mode: Mode) -> Result {
+    let server = Server::bind(([127, 0, 0, 1], 0).into())?;
+    println!("listening on {}", server.local_addr());
+    let all = (mode == Mode::Fan).then(|| server.remote());
+    Ok(server.run(|| Echo { all: all.clone() })?)
+}

@@ -1,0 +1,70 @@
+//! wstokio.
+
+use std::sync::Arc;
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::broadcast,
+};
+use wstokio::{Config, OwnedMessage, WebSocket};
+
+use super::Mode;
+use crate::Result;
+
+type All = broadcast::Sender<Arc<OwnedMessage>>;
+
+pub(super) fn connection(
+    tcp: TcpStream,
+    mode: Mode,
+    all: &All,
+) -> impl Future<Output = Result> + use<> {
+    let all = all.clone();
+    async move { serve(wstokio::accept(tcp).await?, mode, &all).await }
+}
+
+/// Echoes over a stream after its opening handshake.
+pub async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> Result {
+    let config = Arc::<Config>::default();
+    serve(WebSocket::from_server_stream(stream, Vec::new(), config), mode, &All::new(1)).await
+}
+
+async fn serve<S>(mut ws: WebSocket<S>, mode: Mode, all: &All) -> Result
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match mode {
+        Mode::Each => {
+            let (rx, tx) = ws.halves();
+            while let Some(message) = rx.recv().await? {
+                tx.send(message).await?;
+            }
+        }
+        Mode::Batched => {
+            let (rx, tx) = ws.halves();
+            while let Some(message) = rx.recv().await? {
+                tx.feed(message).await?;
+            }
+        }
+        // In a box, so that the others do not keep room for it.
+        Mode::Fan => Box::pin(fan(ws, all)).await?,
+    }
+    Ok(())
+}
+
+async fn fan<S>(mut ws: WebSocket<S>, all: &All) -> Result
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (rx, tx) = ws.halves();
+    let mut others = all.subscribe();
+    loop {
+        tokio::select! {
+            message = rx.recv() => match message? {
+                Some(message) => drop(all.send(Arc::new(message.to_owned()))),
+                None => return Ok(()),
+            },
+            message = others.recv() => tx.send(message?.as_message()).await?,
+        }
+    }
+}
