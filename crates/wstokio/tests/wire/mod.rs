@@ -1,4 +1,5 @@
 //! A stream in memory that costs nothing, so that what is counted is what its user costs.
+#![allow(dead_code)] // each test binary uses a part of it
 
 use std::{
     cell::RefCell,
