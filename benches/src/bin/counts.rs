@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use benches::frames::{self, Frames, headers};
-use wsframe::{Header, MaskInstance, OpCode};
+use wsframe::{Header, Instance, OpCode};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,9 +21,9 @@ fn main() -> ExitCode {
         eprintln!("SIZE and PASSES are numbers");
         return ExitCode::FAILURE;
     };
-    let kernel = name.split_once('-').and_then(|(what, instance)| {
-        Some((what, MaskInstance::all().find(|it| it.name == instance)?))
-    });
+    let kernel = name
+        .split_once('-')
+        .and_then(|(what, instance)| Some((what, Instance::all().find(|it| it.name == instance)?)));
     if let Some((what, instance)) = kernel {
         mask(what, instance, size as usize, passes);
         return ExitCode::SUCCESS;
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 /// Masks a payload with one instance of the kernel.
-fn mask(what: &str, instance: MaskInstance, size: usize, passes: u32) {
+fn mask(what: &str, instance: Instance, size: usize, passes: u32) {
     let src = vec![b'x'; size];
     let mut dst = src.clone();
     for _ in 0..passes {

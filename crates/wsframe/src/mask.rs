@@ -1,8 +1,6 @@
-#[allow(unsafe_code)] // to call what was compiled for AVX2
-pub(crate) mod instances;
-mod kernel;
+pub(crate) mod kernel;
 
-use crate::{Utf8, Utf8Error};
+use crate::{Utf8, Utf8Error, instances};
 
 /// Text is unmasked this many bytes at a time, so that it is validated while it is in the nearest
 /// cache, and not at all where it is ASCII.
@@ -95,13 +93,13 @@ impl Mask {
 
 /// Masks in place, with `long` where the payload is long. Returns the key for what follows.
 #[inline(always)]
-fn apply(payload: &mut [u8], key: u32, long: impl FnOnce(&mut [u8], u32) -> u32) -> u32 {
+pub(crate) fn apply(payload: &mut [u8], key: u32, long: impl FnOnce(&mut [u8], u32) -> u32) -> u32 {
     if payload.len() <= kernel::SHORT { kernel::short(payload, key).0 } else { long(payload, key) }
 }
 
 /// As [`apply`], from one slice into another of the same length.
 #[inline(always)]
-fn copy(
+pub(crate) fn copy(
     src: &[u8],
     dst: &mut [u8],
     key: u32,

@@ -1,9 +1,18 @@
+pub(crate) mod ascii;
+mod automaton;
+
 use core::fmt;
+
+use self::automaton::State;
+use crate::{
+    instances,
+    mask::kernel::{self, SHORT},
+};
 
 /// Validates UTF-8 (RFC 3629) that comes in pieces, cut anywhere.
 ///
 /// It fails at the first byte that cannot continue the sequence, whatever follows and however the
-/// text is cut. What has been validated is not looked at again, whatever comes after it.
+/// text is cut. A piece that has been validated is not looked at again.
 ///
 /// ```
 /// let mut utf8 = wsframe::Utf8::new();
@@ -16,24 +25,15 @@ use core::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Utf8 {
-    /// The start of a sequence that the last piece ended in, and how many bytes of it there are.
-    start: [u8; 4],
-    len: u8,
+    /// Where in a sequence the last piece ended.
+    state: State,
 }
-
-/// A piece shorter than this, in bytes, is not worth setting out for.
-const SHORT: usize = 64;
-
-/// Validated at once, in bytes, where the fast way only says yes or no: where it says no, as much is
-/// looked at again, for the exact byte.
-#[cfg(feature = "simdutf8")]
-const BLOCK: usize = 16 << 10;
 
 /// The text is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utf8Error {
-    /// The index, in the piece that was pushed, of the first byte that cannot continue the text; the
-    /// piece's length where the text ended in the middle of a sequence.
+    /// The index, in the piece that was pushed, of the first byte that cannot continue the text; 0
+    /// where the text ended in the middle of a sequence.
     pub valid_up_to: usize,
 }
 
@@ -41,146 +41,84 @@ impl Utf8 {
     /// At the start of a text.
     #[inline]
     pub const fn new() -> Self {
-        Self { start: [0; 4], len: 0 }
+        Self { state: State::BETWEEN }
     }
 
-    /// Validates the next piece. After an error the text is lost: start anew.
+    /// Validates the next piece. After an error the text is lost: whatever follows is an error too.
     #[inline]
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
-        if self.len == 0 && is_simple(piece) { Ok(()) } else { self.push_any(piece) }
-    }
-
-    #[inline(never)]
-    fn push_any(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
-        let mut done = if self.len == 0 { 0 } else { self.complete(piece)? };
-        while let Some(rest) = piece.get(done..)
-            && !rest.is_empty()
-        {
-            let valid = valid_start(rest);
-            if valid == 0 {
-                return self.end_with(rest).map_err(|bad| Utf8Error { valid_up_to: done + bad });
-            }
-            done += valid;
+        let start = self.state;
+        self.state = if piece.len() > SHORT {
+            after_long(start, piece)
+        } else if start.is_between() && kernel::short_is_ascii(piece) {
+            start
+        } else {
+            start.after(piece)
+        };
+        if self.state.is_wrong() {
+            return Err(Utf8Error { valid_up_to: start.first_wrong(piece) });
         }
         Ok(())
-    }
-
-    /// Validates the end of a piece. The error is the index of the first byte that is wrong.
-    #[inline(never)]
-    fn end_with(&mut self, rest: &[u8]) -> Result<(), usize> {
-        let Err(error) = core::str::from_utf8(rest) else { return Ok(()) };
-        let tail = rest.get(error.valid_up_to()..).unwrap_or_default();
-        match error.error_len() {
-            // Not wrong, only cut: at most three bytes.
-            None => {
-                for (to, from) in self.start.iter_mut().zip(tail) {
-                    *to = *from;
-                    self.len += 1;
-                }
-                Ok(())
-            }
-            // The sequence may be of good bytes up to its last: that one is the error.
-            Some(len) => Err(error.valid_up_to() + first_bad(tail, len)),
-        }
     }
 
     /// Whether nothing but the start of a character is to come.
     #[inline]
     pub(crate) fn is_between_characters(&self) -> bool {
-        self.len == 0
+        self.state.is_between()
     }
 
     /// Whether the text may end here.
     #[inline]
     pub const fn finish(&self) -> Result<(), Utf8Error> {
-        if self.len == 0 { Ok(()) } else { Err(Utf8Error { valid_up_to: 0 }) }
-    }
-
-    /// Completes the sequence that the last piece ended in. Returns how many bytes of `piece` went
-    /// into it.
-    #[inline(never)]
-    fn complete(&mut self, piece: &[u8]) -> Result<usize, Utf8Error> {
-        for (i, &byte) in piece.iter().enumerate() {
-            let len = usize::from(self.len);
-            if let Some(next) = self.start.get_mut(len) {
-                *next = byte;
-                self.len += 1;
-            }
-            match core::str::from_utf8(self.start.get(..=len).unwrap_or_default()) {
-                Ok(_) => {
-                    self.len = 0;
-                    return Ok(i + 1);
-                }
-                Err(error) if error.error_len().is_some() => {
-                    return Err(Utf8Error { valid_up_to: i });
-                }
-                Err(_) => {}
-            }
-        }
-        Ok(piece.len())
+        if self.state.is_between() { Ok(()) } else { Err(Utf8Error { valid_up_to: 0 }) }
     }
 }
 
-/// Whether the text is one that is quickly seen to be valid: if it is short, ASCII.
-#[inline]
-fn is_simple(text: &[u8]) -> bool {
-    if text.len() < SHORT {
-        return is_ascii(text);
+/// The state after a piece of more than [`SHORT`] bytes.
+#[inline(never)]
+fn after_long(mut state: State, mut text: &[u8]) -> State {
+    while !state.is_between()
+        && let [byte, rest @ ..] = text
+    {
+        state = state.after(&[*byte]);
+        text = rest;
     }
-    #[cfg(feature = "simdutf8")]
-    if text.len() <= BLOCK && text.last().is_some_and(u8::is_ascii) {
-        return simdutf8::basic::from_utf8(text).is_ok();
-    }
-    false
+    after_between(state, text.get(ascii_start(text)..).unwrap_or_default())
 }
 
-/// As the method of slices, and faster for short ones.
-#[inline]
-fn is_ascii(text: &[u8]) -> bool {
-    let Some(last) = text.last_chunk() else {
-        return text.iter().fold(0, |seen, byte| seen | byte) < 0x80;
-    };
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let (words, _) = text.as_chunks();
-    words.iter().fold(word(last), |seen, bytes| seen | word(bytes)) & 0x8080_8080_8080_8080 == 0
+/// How many bytes at the start of a text are quickly seen to be ASCII. Where its very first ones are
+/// not, those that follow are not likely to be.
+#[inline(always)]
+fn ascii_start(text: &[u8]) -> usize {
+    let plain = text.first_chunk::<32>().is_some_and(|start| kernel::short_is_ascii(start));
+    if plain && text.len() >= SHORT { instances::ascii(text) } else { 0 }
 }
 
-/// How many bytes at the start of `text` are valid for sure, and end between two characters; 0 where
-/// that is better found out byte by byte.
+/// The state after a text, from between two characters.
 #[cfg(feature = "simdutf8")]
-#[inline]
-fn valid_start(text: &[u8]) -> usize {
-    let block = text.get(..BLOCK).unwrap_or(text);
-    // A character that is cut at the end of the block is left for later.
-    let cut = match *block {
+#[inline(always)]
+fn after_between(state: State, text: &[u8]) -> State {
+    let cut = match *text {
         [.., 0xc0..=0xff] => 1,
         [.., 0xe0..=0xff, _] => 2,
         [.., 0xf0..=0xff, _, _] => 3,
         _ => 0,
     };
-    let (whole, _) = block.split_at(block.len() - cut);
-    let worth_it = whole.len() >= SHORT;
-    if worth_it && simdutf8::basic::from_utf8(whole).is_ok() { whole.len() } else { 0 }
+    let (whole, cut) = text.split_at(text.len() - cut);
+    let valid = whole.len() >= SHORT && simdutf8::basic::from_utf8(whole).is_ok();
+    state.after(if valid { cut } else { text })
 }
 
-/// As above, as far as the text is ASCII.
 #[cfg(not(feature = "simdutf8"))]
-#[inline]
-fn valid_start(text: &[u8]) -> usize {
-    let (blocks, _) = text.as_chunks::<SHORT>();
-    let ascii = |block: &&[u8; SHORT]| block.iter().fold(0, |seen, byte| seen | byte) < 0x80;
-    SHORT * blocks.iter().take_while(ascii).count()
-}
-
-/// The index in `tail` of the byte that is wrong, where `from_utf8` says that the first `error_len`
-/// bytes are an invalid sequence: they are good but for what follows them.
-fn first_bad(tail: &[u8], error_len: usize) -> usize {
-    // A byte that cannot start a sequence is wrong itself; else the sequence starts well and the
-    // byte after the `error_len` good ones is the one that cannot continue it.
-    match tail.first() {
-        Some(0xc2..=0xf4) => error_len,
-        _ => 0,
+#[inline(always)]
+fn after_between(mut state: State, mut text: &[u8]) -> State {
+    while !text.is_empty() && !state.is_wrong() {
+        let ascii = if state.is_between() { ascii_start(text) } else { 0 };
+        let (block, rest) = text.split_at(if ascii > 0 { ascii } else { text.len().min(SHORT) });
+        state = if ascii > 0 { state } else { state.after(block) };
+        text = rest;
     }
+    state
 }
 
 impl fmt::Display for Utf8Error {

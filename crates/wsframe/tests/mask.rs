@@ -8,7 +8,7 @@ mod guarded;
 #[cfg(all(unix, not(miri)))]
 use guarded::Guarded;
 use proptest::prelude::*;
-use wsframe::{Mask, MaskInstance};
+use wsframe::{Instance, Mask};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -26,7 +26,7 @@ fn bytes(len: usize) -> Vec<u8> {
 }
 
 /// Checks an instance on one range of a buffer: the range is masked, and nothing around it.
-fn check(instance: MaskInstance, data: &[u8], at: usize, len: usize, key: [u8; 4]) {
+fn check(instance: Instance, data: &[u8], at: usize, len: usize, key: [u8; 4]) {
     let context = || format!("{} on {len} bytes at {at}, key {key:02x?}", instance.name);
     let (range, expected) = (at..at + len, naive(&data[at..at + len], key));
 
@@ -55,7 +55,7 @@ fn step() -> usize {
 #[test]
 fn every_instance_masks_every_length_at_every_alignment_and_phase_as_the_naive_loop_does() {
     let data = bytes(640);
-    for instance in MaskInstance::all() {
+    for instance in Instance::all() {
         for len in (0..=512).step_by(step()) {
             for at in (0..64).step_by(step()) {
                 for phase in 0..4 {
@@ -69,7 +69,7 @@ fn every_instance_masks_every_length_at_every_alignment_and_phase_as_the_naive_l
 #[test]
 fn every_instance_masks_long_payloads_as_the_naive_loop_does() {
     let data = bytes(5000);
-    for instance in MaskInstance::all() {
+    for instance in Instance::all() {
         for len in (513..4900).step_by(83).chain([1023, 1024, 1025, 4095, 4096, 4097]) {
             for at in [0, 1, 3, 15, 16, 31, 32, 33, 63] {
                 check(instance, &data, at, len, at_phase(len % 4));
@@ -81,7 +81,7 @@ fn every_instance_masks_long_payloads_as_the_naive_loop_does() {
 #[test]
 fn one_byte_that_is_not_ascii_is_seen_wherever_it_is() {
     let plain = vec![b'x'; 700];
-    for instance in MaskInstance::all() {
+    for instance in Instance::all() {
         for len in (1..700).step_by(step()) {
             for at in [0, len / 3, len / 2, len - 1] {
                 let mut payload = naive(&plain[..len], KEY);
@@ -97,7 +97,7 @@ fn one_byte_that_is_not_ascii_is_seen_wherever_it_is() {
 #[test]
 fn no_instance_touches_a_byte_before_or_after_the_payload() {
     let (mut src, mut dst) = (Guarded::new(), Guarded::new());
-    for instance in MaskInstance::all() {
+    for instance in Instance::all() {
         for len in (0..=512).chain([1000, 1024, 2047, 4000, 4096]) {
             // The payload ends where memory ends, and then begins where it begins.
             for at_end in [true, false] {
@@ -119,7 +119,7 @@ fn no_instance_touches_a_byte_before_or_after_the_payload() {
 
 #[test]
 fn the_portable_instance_is_always_there_and_avx2_where_the_processor_has_it() {
-    let names: Vec<_> = MaskInstance::all().map(|instance| instance.name).collect();
+    let names: Vec<_> = Instance::all().map(|instance| instance.name).collect();
     assert_eq!(names[0], "portable");
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     assert_eq!(names.contains(&"avx2"), std::is_x86_feature_detected!("avx2"));

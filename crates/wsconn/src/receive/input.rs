@@ -1,7 +1,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::mem;
 
-use wsframe::{Header, MAX_HEADER_LEN, Mask, OpCode, Rsv, Utf8};
+use wsframe::{Header, MAX_HEADER_LEN, Mask, OpCode, Rsv, Utf8, arrived};
 
 use super::{Delivery, Location, location::What};
 use crate::{Kind, Violation, control::ControlPayload};
@@ -114,10 +114,10 @@ impl Input {
         delivery: Delivery,
         limit: u64,
     ) -> Result<Step, Violation> {
-        let piece = frame.take(bytes);
+        let piece = frame.cut(bytes);
         let took = piece.len();
         let place = Some(at..at + took);
-        let Some((kind, last)) = self.check(frame, piece)? else {
+        let Some((kind, last)) = self.unmask(&mut frame, piece)? else {
             return Ok(Step::of(took));
         };
         let event = if self.chunked || delivery == Delivery::Chunks {
@@ -137,20 +137,19 @@ impl Input {
         Ok(Step { event, ..Step::of(took) })
     }
 
-    /// Validates a piece of payload that has been unmasked, and notes how far its frame is. Gives the
+    /// Unmasks a piece of payload, validates it if it is text, and notes how far its frame is. Gives the
     /// kind of its message, and whether that ends here.
     #[inline]
-    fn check(&mut self, frame: Frame, piece: &[u8]) -> Result<Option<(Kind, bool)>, Violation> {
-        self.frame = (frame.remaining > 0).then_some(frame);
+    fn unmask(
+        &mut self,
+        frame: &mut Frame,
+        piece: &mut [u8],
+    ) -> Result<Option<(Kind, bool)>, Violation> {
+        self.frame = None;
         let Some(kind) = self.kind else { return Ok(None) };
         let last = frame.fin && frame.remaining == 0;
-        if kind == Kind::Text {
-            // RFC 6455 §8.1: invalid UTF-8 fails the connection.
-            self.utf8.push(piece).map_err(|_| Violation::InvalidUtf8)?;
-            if last {
-                self.utf8.finish().map_err(|_| Violation::InvalidUtf8)?;
-            }
-        }
+        unmask(piece, &mut frame.mask, kind, &mut self.utf8, last)?;
+        self.frame = (frame.remaining > 0).then_some(*frame);
         Ok(Some((kind, last)))
     }
 
@@ -248,10 +247,10 @@ impl Input {
         len: usize,
     ) -> Result<Option<Location>, Violation> {
         let mut message = mem::take(&mut self.message);
-        let piece =
-            frame.take(message.get_mut(self.filled..).unwrap_or_default().split_at_mut(len).0);
+        let read = message.get_mut(self.filled..).unwrap_or_default().split_at_mut(len).0;
+        let piece = frame.cut(read);
         self.filled += piece.len();
-        let checked = self.check(frame, piece);
+        let checked = self.unmask(&mut frame, piece);
         self.message = message;
         let Some((kind, true)) = checked? else { return Ok(None) };
         self.end_message();
@@ -323,12 +322,41 @@ impl Frame {
     /// As much of `bytes` as belongs to the frame, unmasked.
     #[inline]
     pub(crate) fn take<'a>(&mut self, bytes: &'a mut [u8]) -> &'a mut [u8] {
-        let len = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(bytes.len());
-        let (piece, _) = bytes.split_at_mut(len);
-        self.remaining -= len as u64;
+        let piece = self.cut(bytes);
         if let Some(mask) = &mut self.mask {
             mask.apply(piece);
         }
         piece
     }
+
+    /// As much of `bytes` as belongs to the frame, as it came.
+    #[inline]
+    fn cut<'a>(&mut self, bytes: &'a mut [u8]) -> &'a mut [u8] {
+        let len = arrived(self.remaining, bytes.len());
+        self.remaining -= len as u64;
+        bytes.split_at_mut(len).0
+    }
+}
+
+/// Unmasks a piece of payload, and validates it if it is text: in the same pass where both are to be done.
+#[inline]
+pub(super) fn unmask(
+    piece: &mut [u8],
+    mask: &mut Option<Mask>,
+    kind: Kind,
+    utf8: &mut Utf8,
+    last: bool,
+) -> Result<(), Violation> {
+    let valid = match (kind, mask) {
+        (Kind::Binary, None) => Ok(()),
+        (Kind::Binary, Some(mask)) => {
+            mask.apply(piece);
+            Ok(())
+        }
+        (Kind::Text, None) => utf8.push(piece),
+        (Kind::Text, Some(mask)) => mask.apply_text(piece, utf8),
+    };
+    // RFC 6455 §8.1: invalid UTF-8 fails the connection.
+    let valid = if last && kind == Kind::Text { valid.and_then(|()| utf8.finish()) } else { valid };
+    valid.map_err(|_| Violation::InvalidUtf8)
 }

@@ -1,6 +1,6 @@
 use wsframe::{Decoded, Header, Mask, OpCode, Rules, Utf8};
 
-use super::{Delivery, Location, Step, location::What};
+use super::{Delivery, Location, Step, input::unmask, location::What};
 use crate::{Connection, Kind, Time, Violation};
 
 impl Connection {
@@ -34,16 +34,10 @@ impl Connection {
             return None;
         }
         let payload = bytes.get_mut(len..end)?;
-        if let Some(key) = header.masking_key {
-            Mask::new(key).apply(payload);
-        }
         self.alive(now);
-        if kind == Kind::Text {
-            // RFC 6455 §8.1: invalid UTF-8 fails the connection.
-            let mut utf8 = Utf8::new();
-            if utf8.push(payload).and_then(|()| utf8.finish()).is_err() {
-                return Some(Err(Violation::InvalidUtf8));
-            }
+        let mut mask = header.masking_key.map(Mask::new);
+        if let Err(violation) = unmask(payload, &mut mask, kind, &mut Utf8::new(), true) {
+            return Some(Err(violation));
         }
         let place = Some(at + len..at + end);
         let event = Some(Location { what: What::Message(kind), place });

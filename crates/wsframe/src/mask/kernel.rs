@@ -8,14 +8,17 @@
 //! their two ends, around a loop over aligned blocks.
 
 /// The longest payload for the short kernels, and the shortest for the long ones, in bytes.
-pub(super) const SHORT: usize = 64;
+pub(crate) const SHORT: usize = 64;
 
-/// What the long kernels mask at once, in bytes: four AVX2 registers, eight of SSE2 or NEON.
-const BLOCK: usize = 128;
+/// What the long kernels load at once, in bytes: four AVX2 registers, eight of SSE2 or NEON.
+pub(crate) const BLOCK: usize = 128;
 
 /// What their stores are aligned to, in bytes, from a payload of `ALIGN_FROM` bytes on.
-const ALIGN: usize = 32;
+pub(crate) const ALIGN: usize = 32;
 const ALIGN_FROM: usize = 512;
+
+/// The bit of each byte that no ASCII character has.
+const HIGH_BITS: u128 = repeated(0x8080_8080);
 
 /// The key `len` bytes further into the payload.
 #[inline(always)]
@@ -26,7 +29,7 @@ const fn rotate(key: u32, len: usize) -> u32 {
 /// Masks a payload of at most [`SHORT`] bytes. Returns the key for what follows it, and whether it is
 /// ASCII once it is masked.
 #[inline(always)]
-pub(super) fn short(data: &mut [u8], key: u32) -> (u32, bool) {
+pub(crate) fn short(data: &mut [u8], key: u32) -> (u32, bool) {
     let end = rotate(key, data.len());
     let seen = if let Some(ends) = load_32(data, key) {
         store_32(data, ends);
@@ -48,12 +51,29 @@ pub(super) fn short(data: &mut [u8], key: u32) -> (u32, bool) {
         }
         u128::from(seen)
     };
-    (end, seen & repeated(0x8080_8080) == 0)
+    (end, seen & HIGH_BITS == 0)
+}
+
+/// Whether a text of at most [`SHORT`] bytes is ASCII.
+#[inline(always)]
+pub(crate) fn short_is_ascii(text: &[u8]) -> bool {
+    let seen = if let Some(ends) = load_32(text, 0) {
+        ends.iter().fold(0, |seen, word| seen | word)
+    } else if let Some(ends) = load_16(text, 0) {
+        ends[0] | ends[1]
+    } else if let Some(ends) = load_8(text, 0) {
+        u128::from(ends[0] | ends[1])
+    } else if let Some(ends) = load_4(text, 0) {
+        u128::from(ends[0] | ends[1])
+    } else {
+        u128::from(text.iter().take(3).fold(0, |seen, byte| seen | byte))
+    };
+    seen & HIGH_BITS == 0
 }
 
 /// As [`short`], from one slice into another of the same length.
 #[inline(always)]
-pub(super) fn short_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
+pub(crate) fn short_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
     if let Some(ends) = load_32(src, key) {
         store_32(dst, ends);
     } else if let Some(ends) = load_16(src, key) {
@@ -73,7 +93,7 @@ pub(super) fn short_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
 /// Masks a payload of [`SHORT`] bytes or more. Returns the key for what follows it; and if this is
 /// `TEXT`, whether it is ASCII once it is masked.
 #[inline(always)]
-pub(super) fn long<const TEXT: bool>(data: &mut [u8], key: u32) -> (u32, bool) {
+pub(crate) fn long<const TEXT: bool>(data: &mut [u8], key: u32) -> (u32, bool) {
     let end = rotate(key, data.len());
     let mut seen = Seen::<TEXT>::default();
     if data.len() <= BLOCK {
@@ -134,7 +154,7 @@ fn blocks<const TEXT: bool>(data: &mut [u8], key: u32, end: u32, seen: &mut Seen
 }
 
 /// All bits that were set in any byte, if that matters.
-struct Seen<const TEXT: bool>([u32; ALIGN / 4]);
+pub(crate) struct Seen<const TEXT: bool>([u32; ALIGN / 4]);
 
 impl<const TEXT: bool> Default for Seen<TEXT> {
     #[inline(always)]
@@ -144,8 +164,9 @@ impl<const TEXT: bool> Default for Seen<TEXT> {
 }
 
 impl<const TEXT: bool> Seen<TEXT> {
+    /// Adds bytes, of which there are a multiple of [`ALIGN`].
     #[inline(always)]
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         if TEXT {
             for part in bytes.as_chunks::<ALIGN>().0 {
                 for (seen, word) in self.0.iter_mut().zip(part.as_chunks().0) {
@@ -156,14 +177,14 @@ impl<const TEXT: bool> Seen<TEXT> {
     }
 
     #[inline(always)]
-    fn is_ascii(&self) -> bool {
-        self.0.iter().fold(0, |all, seen| all | seen) & 0x8080_8080 == 0
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.0.iter().fold(0, |all, seen| all | seen) & HIGH_BITS as u32 == 0
     }
 }
 
 /// As [`long`], from one slice into another of the same length.
 #[inline(always)]
-pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
+pub(crate) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
     let end = rotate(key, src.len());
     let Some(dst) = dst.get_mut(..src.len()) else { return end };
     if src.len() <= BLOCK {
@@ -224,9 +245,8 @@ fn masked<const N: usize>(bytes: &[u8; N], key: u32) -> [u8; N] {
 
 /// The key as often as it fits.
 #[inline(always)]
-fn repeated(key: u32) -> u128 {
-    let twice = u64::from(key) << 32 | u64::from(key);
-    u128::from(twice) << 64 | u128::from(twice)
+const fn repeated(key: u32) -> u128 {
+    key as u128 * 0x0000_0001_0000_0001_0000_0001_0000_0001
 }
 
 /// The first and the last word of a payload: loaded and masked, if it is that long, and stored.

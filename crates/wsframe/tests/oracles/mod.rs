@@ -4,7 +4,7 @@
 #![allow(dead_code, clippy::indexing_slicing, clippy::unwrap_used)]
 
 use wsframe::{
-    Decoded, FrameError, Header, Mask, MaskInstance, OpCode, Role, Rsv, Rules, Utf8, Utf8Error,
+    Decoded, FrameError, Header, Instance, Mask, OpCode, Role, Rsv, Rules, Utf8, Utf8Error,
 };
 
 /// The set of reserved bits with this value.
@@ -107,7 +107,7 @@ pub(crate) fn check_mask(input: &[u8]) {
     let payload = &payload[usize::from(skip & 63).min(payload.len())..];
     let expected: Vec<u8> = payload.iter().zip(key.iter().cycle()).map(|(b, k)| b ^ k).collect();
 
-    for instance in MaskInstance::all() {
+    for instance in Instance::all() {
         let mut masked = payload.to_vec();
         instance.apply(key, &mut masked);
         assert_eq!(masked, expected);

@@ -1,15 +1,19 @@
-//! The kernel compiled for more than one instruction set, and the choice between them.
+//! The kernels compiled for more than one instruction set, and the choice between them.
 //!
 //! What the target always has (SSE2 on x86-64, NEON on AArch64, or what the compiler was told it may
-//! use) serves short payloads, and all of them where nothing better is known. AVX2 is looked for at
-//! run time, with feature `std`. AVX-512 has no instance: on Zen 4 it gained nothing at any size, as
-//! one store of 64 bytes takes as long as two of 32.
+//! use) serves short payloads, and all of them where nothing better is known: there is nothing on
+//! AArch64 that is better and that all processors of today have. AVX2 is looked for at run time, with
+//! feature `std`. AVX-512 has no instance: on Zen 4 it gained nothing at any size, as one store of 64
+//! bytes takes as long as two of 32.
 
-use super::kernel;
+use crate::{
+    mask::{self, kernel},
+    utf8::ascii as ascii_kernel,
+};
 
 /// Masks a payload of [`SHORT`](kernel::SHORT) bytes or more, with the best instance there is.
 #[inline]
-pub(super) fn long(data: &mut [u8], key: u32) -> u32 {
+pub(crate) fn long(data: &mut [u8], key: u32) -> u32 {
     #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -20,7 +24,7 @@ pub(super) fn long(data: &mut [u8], key: u32) -> u32 {
 
 /// As [`long`], from one slice into another of the same length.
 #[inline(never)]
-pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
+pub(crate) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
     #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -30,8 +34,8 @@ pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
 }
 
 /// As [`long`], and says whether it is ASCII once it is masked.
-#[inline(never)]
-pub(super) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
+#[inline]
+pub(crate) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
     #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -40,48 +44,70 @@ pub(super) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
     portable::text(data, key)
 }
 
+/// How far a text of 64 bytes or more is seen to be ASCII, in bytes.
+#[inline]
+pub(crate) fn ascii(text: &[u8]) -> usize {
+    #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2::ascii(text) };
+    }
+    portable::ascii(text)
+}
+
 mod portable {
-    use super::kernel;
+    use super::{ascii_kernel, kernel};
 
     #[inline(never)]
-    pub(super) fn long(data: &mut [u8], key: u32) -> u32 {
+    pub(crate) fn long(data: &mut [u8], key: u32) -> u32 {
         kernel::long::<false>(data, key).0
     }
 
     #[inline(never)]
-    pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
+    pub(crate) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
         kernel::long_copy(src, dst, key)
     }
 
     #[inline(never)]
-    pub(super) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
+    pub(crate) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
         kernel::long::<true>(data, key)
+    }
+
+    #[inline(never)]
+    pub(crate) fn ascii(text: &[u8]) -> usize {
+        ascii_kernel::start(text)
     }
 }
 
 #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
 mod avx2 {
-    use super::kernel;
+    use super::{ascii_kernel, kernel};
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn long(data: &mut [u8], key: u32) -> u32 {
+    pub(crate) fn long(data: &mut [u8], key: u32) -> u32 {
         kernel::long::<false>(data, key).0
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
+    pub(crate) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
         kernel::long_copy(src, dst, key)
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
+    pub(crate) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
         kernel::long::<true>(data, key)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn ascii(text: &[u8]) -> usize {
+        ascii_kernel::start(text)
     }
 }
 
-/// The kernel for one instruction set, whatever the choice would be.
+/// The kernels for one instruction set, whatever the choice would be.
 ///
-/// Not for use, but for tests and benchmarks: [`Mask`](crate::Mask) takes the best one.
+/// Not for use, but for tests and benchmarks: [`Mask`](crate::Mask) and [`Utf8`](crate::Utf8) take
+/// the best ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Instance {
     /// The instruction set.
@@ -89,6 +115,7 @@ pub struct Instance {
     long: fn(&mut [u8], u32) -> u32,
     long_copy: fn(&[u8], &mut [u8], u32) -> u32,
     text: fn(&mut [u8], u32) -> (u32, bool),
+    ascii: fn(&[u8]) -> usize,
 }
 
 impl Instance {
@@ -99,6 +126,7 @@ impl Instance {
             long: portable::long,
             long_copy: portable::long_copy,
             text: portable::text,
+            ascii: portable::ascii,
         };
         core::iter::once(portable).chain(Self::avx2())
     }
@@ -106,7 +134,7 @@ impl Instance {
     #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
     fn avx2() -> Option<Self> {
         let detected = || std::is_x86_feature_detected!("avx2");
-        detected().then_some(Self { name: "avx2", long, long_copy, text })
+        detected().then_some(Self { name: "avx2", long, long_copy, text, ascii })
     }
 
     #[cfg(not(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64"))))]
@@ -116,13 +144,13 @@ impl Instance {
 
     /// Masks in place, from phase 0 of the key.
     pub fn apply(&self, masking_key: [u8; 4], payload: &mut [u8]) {
-        super::apply(payload, u32::from_le_bytes(masking_key), self.long);
+        mask::apply(payload, u32::from_le_bytes(masking_key), self.long);
     }
 
     /// Masks from `src` into `dst`, from phase 0 of the key. Both are of the same length.
     pub fn copy(&self, masking_key: [u8; 4], src: &[u8], dst: &mut [u8]) {
         assert_eq!(src.len(), dst.len());
-        super::copy(src, dst, u32::from_le_bytes(masking_key), self.long_copy);
+        mask::copy(src, dst, u32::from_le_bytes(masking_key), self.long_copy);
     }
 
     /// Unmasks text in place, from phase 0 of the key, and says whether it is ASCII.
@@ -134,5 +162,11 @@ impl Instance {
             (self.text)(payload, key)
         };
         ascii
+    }
+
+    /// How far a text of 64 bytes or more is seen to be ASCII: its length, or no further than what is
+    /// not.
+    pub fn ascii(&self, text: &[u8]) -> usize {
+        (self.ascii)(text)
     }
 }

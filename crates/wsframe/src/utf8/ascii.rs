@@ -1,0 +1,35 @@
+//! Whether long text is ASCII, as most of it is.
+
+use crate::mask::kernel::{ALIGN, BLOCK, SHORT, Seen};
+
+/// What is put together before it is decided whether to go on, in bytes.
+const STRIDE: usize = 1 << 10;
+
+/// How far a text of [`SHORT`] bytes or more is seen to be ASCII, in bytes: all of it, or up to the stride
+/// that has something else.
+#[inline(always)]
+pub(crate) fn start(text: &[u8]) -> usize {
+    let mut seen = Seen::<true>::default();
+    let Some(last) = text.last_chunk::<BLOCK>() else {
+        seen.add(text.first_chunk::<SHORT>().map_or(&[], |first| first));
+        seen.add(text.last_chunk::<SHORT>().map_or(&[], |last| last));
+        return if seen.is_ascii() { text.len() } else { 0 };
+    };
+    seen.add(text.first_chunk::<ALIGN>().map_or(&[], |first| first));
+    let mut done = text.as_ptr().addr().wrapping_neg() % ALIGN;
+    for stride in text.get(done..).unwrap_or_default().chunks(STRIDE) {
+        let (blocks, rest) = stride.as_chunks::<BLOCK>();
+        for block in blocks {
+            seen.add(block);
+        }
+        if !rest.is_empty() {
+            seen.add(last);
+        }
+        if !seen.is_ascii() {
+            // The first stride vouches for what is before it.
+            return if done < ALIGN { 0 } else { done };
+        }
+        done += stride.len();
+    }
+    done
+}
