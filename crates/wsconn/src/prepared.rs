@@ -1,7 +1,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::fmt;
 
-use wsframe::Header;
+use wsframe::{Header, Role};
 
 use crate::{Connection, Kind, Message, Misuse, Sending};
 
@@ -119,7 +119,11 @@ impl Connection {
     ) -> Result<Sending<'_, 'm>, Misuse> {
         self.check_message()?;
         let (header, payload) = message.frame(self);
-        Ok(self.sending(header, payload))
+        if self.role() == Role::Client {
+            self.queue(header, payload);
+            return Ok(Sending::queued(self));
+        }
+        Ok(Sending::of(self, header, payload))
     }
 }
 

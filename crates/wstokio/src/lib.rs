@@ -50,7 +50,6 @@
 //!
 //! # Features
 //!
-//! - `deflate`: permessage-deflate, by the option `deflate` of the opening handshake; see `deflate`.
 //! - `stream`: [`WebSocket`] and its halves are `Stream` and `Sink`.
 //! - `hyper`: accepts upgrades inside a hyper 1 server; see `hyper`.
 //!
@@ -77,7 +76,7 @@ pub use socket::{Receiver, Sender, WebSocket};
 pub use wsconn::deflate;
 pub use wsconn::{
     Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
-    PreparedMessage, Side, Timeout, Violation, opening, transport::Error,
+    Side, Timeout, Violation, opening, transport::Error,
 };
 
 /// The examples of README.md compile.

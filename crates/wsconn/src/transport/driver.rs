@@ -5,8 +5,6 @@ use std::{
 };
 
 use super::{Error, Inbox, Io, pool};
-#[cfg(feature = "deflate")]
-use crate::deflate::Compress;
 use crate::{
     CloseCause, CloseCode, CloseInfo, Connection, Delivery, Disposition, Location, Message, Misuse,
     PreparedMessage, Role, Sending, Time,
@@ -34,8 +32,6 @@ pub struct Driver {
     /// There is no receiver: the sender reads, so that pings are answered and the closing handshake is
     /// seen through.
     receiver_gone: bool,
-    /// Others are to have their turn before more of what has been read is looked at.
-    pausing: bool,
     /// What the byte stream failed with, until it is reported.
     failure: Option<io::Error>,
 }
@@ -59,7 +55,6 @@ impl Driver {
             reported: false,
             over: false,
             receiver_gone: false,
-            pausing: false,
             failure: None,
         }
     }
@@ -127,9 +122,7 @@ impl Driver {
         if inbox.is_empty() {
             return Ok(None);
         }
-        let location = inbox.receive(&mut self.connection, delivery);
-        self.pausing = location.is_none() && !inbox.is_empty();
-        Ok(location)
+        Ok(inbox.receive(&mut self.connection, delivery))
     }
 
     /// The next event of what is still to be read; `None` once the connection has ended and nothing
@@ -141,15 +134,13 @@ impl Driver {
         delivery: Delivery,
     ) -> Poll<Result<Option<Location>, Error>> {
         loop {
-            if mem::take(&mut self.pausing) {
-                ready!(io.poll_pause());
-            }
-            if !inbox.is_empty() {
+            while !inbox.is_empty() {
                 if let Some(location) = inbox.receive(&mut self.connection, delivery) {
                     return Poll::Ready(Ok(Some(location)));
                 }
-                self.pausing = !inbox.is_empty();
-                continue;
+                if !inbox.is_empty() {
+                    ready!(io.poll_pause());
+                }
             }
             // No complete frame is left. What was queued while they were handled leaves at once; if
             // it has to wait, reading goes on all the same.
@@ -207,19 +198,6 @@ impl Driver {
         self.poll_send(io, len, |connection| connection.send_prepared_direct(message))
     }
 
-    /// As [`poll_queue`](Self::poll_queue), saying whether to compress the message.
-    #[cfg(feature = "deflate")]
-    pub fn poll_queue_as(
-        &mut self,
-        io: &mut impl Io,
-        message: Message<'_>,
-        compress: Compress,
-    ) -> Poll<Result<(), Error>> {
-        let len = message.as_bytes().len();
-        self.poll_send(io, len, |connection| connection.send_direct_as(message, compress))
-    }
-
-    /// Sends a message of so many bytes, once there is room.
     fn poll_send<'m>(
         &mut self,
         io: &mut impl Io,
@@ -267,22 +245,6 @@ impl Driver {
         ready!(self.poll_ready(io))?;
         self.lend();
         self.connection.send_fragment(part, fin)?;
-        self.write_eagerly(io);
-        Poll::Ready(Ok(()))
-    }
-
-    /// As [`poll_queue_fragment`](Self::poll_queue_fragment), saying whether to compress the message.
-    #[cfg(feature = "deflate")]
-    pub fn poll_queue_fragment_as(
-        &mut self,
-        io: &mut impl Io,
-        part: Message<'_>,
-        fin: bool,
-        compress: Compress,
-    ) -> Poll<Result<(), Error>> {
-        ready!(self.poll_ready(io))?;
-        self.lend();
-        self.connection.send_fragment_as(part, fin, compress)?;
         self.write_eagerly(io);
         Poll::Ready(Ok(()))
     }
@@ -433,18 +395,31 @@ impl Driver {
         if self.read_ended {
             return Poll::Pending;
         }
-        if let Some(room) = self.connection.direct_read(delivery) {
-            let result = ready!(io.poll_read(room));
-            if let Some(len) = self.note_read(result)
-                && let Some(location) = self.connection.direct_advance(len, io.now())
-            {
-                inbox.hold(&mut self.connection);
-                return Poll::Ready(Read::Event(location));
-            }
-        } else {
-            let result = ready!(io.poll_read(inbox.room()));
-            let len = self.note_read(result).unwrap_or(0);
-            inbox.filled(len, io.now());
+        // Where there is always more to read nobody waits for a timer. What was due when the last bytes
+        // came is done now that they have been looked at.
+        self.connection.handle_timeout(inbox.read_at());
+        if inbox.wants_pause() {
+            inbox.waited();
+            ready!(io.poll_pause());
+        }
+        let direct = self.connection.direct_read(delivery);
+        let is_direct = direct.is_some();
+        let Poll::Ready(result) = io.poll_read(direct.unwrap_or_else(|| inbox.room())) else {
+            inbox.waited();
+            return Poll::Pending;
+        };
+        let len = self.note_read(result).unwrap_or(0);
+        let now = io.now();
+        if !is_direct {
+            inbox.filled(len, now);
+            return Poll::Ready(Read::More);
+        }
+        inbox.noted(now);
+        if len > 0
+            && let Some(location) = self.connection.direct_advance(len, now)
+        {
+            inbox.hold(&mut self.connection);
+            return Poll::Ready(Read::Event(location));
         }
         Poll::Ready(Read::More)
     }

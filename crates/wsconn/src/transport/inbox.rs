@@ -4,6 +4,10 @@ use core::mem;
 use super::pool::ReadBuffer;
 use crate::{Connection, Delivery, Event, Kind, Location, OwnedMessage, Time};
 
+/// After so many reads in a row others have their turn, so that a peer that sends faster than it is read
+/// does not keep a thread to itself.
+const READS: u8 = 16;
+
 /// What a receiver has read and not used yet, and where the event is that it lends out.
 #[derive(Default)]
 pub struct Inbox {
@@ -13,8 +17,10 @@ pub struct Inbox {
     end: usize,
     /// Where in `buffer` the last event's input began.
     event_start: usize,
-    /// When those were read.
+    /// When the last read was.
     read_at: Time,
+    /// How many reads there were since the last wait.
+    reads: u8,
     /// The bytes of the last event, where the connection held them.
     held: Vec<u8>,
 }
@@ -59,7 +65,29 @@ impl Inbox {
 
     /// Notes that the first `len` bytes of the room have been read.
     pub(super) fn filled(&mut self, len: usize, now: Time) {
-        (self.start, self.end, self.read_at) = (0, len, now);
+        (self.start, self.end) = (0, len);
+        self.noted(now);
+    }
+
+    /// Notes a read, into the room or past it.
+    pub(super) fn noted(&mut self, now: Time) {
+        self.read_at = now;
+        self.reads = self.reads.saturating_add(1);
+    }
+
+    /// When the last read was.
+    pub(super) fn read_at(&self) -> Time {
+        self.read_at
+    }
+
+    /// Whether there has been no wait for so many reads that one is due.
+    pub(super) fn wants_pause(&self) -> bool {
+        self.reads >= READS
+    }
+
+    /// Notes a wait.
+    pub(super) fn waited(&mut self) {
+        self.reads = 0;
     }
 
     /// Takes what has been read, up to the first event.

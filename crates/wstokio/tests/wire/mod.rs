@@ -1,5 +1,4 @@
 //! A stream in memory that costs nothing, so that what is counted is what its user costs.
-#![allow(dead_code)] // each test binary uses a part of it
 
 use std::{
     cell::RefCell,
@@ -7,8 +6,11 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,7 +19,25 @@ use wstokio::{Config, WebSocket};
 
 /// A stream that allocates nothing: the input is there from the start, what is written is counted.
 #[derive(Clone)]
-pub(crate) struct Wire(Rc<RefCell<State>>);
+pub(crate) struct Wire {
+    state: Rc<RefCell<State>>,
+    woken: Arc<Woken>,
+    waker: Waker,
+}
+
+/// Whether a task has been woken since it was polled.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 struct State {
     /// Bytes, and how often they come.
@@ -42,17 +62,24 @@ pub(crate) struct Counts {
 impl Wire {
     pub(crate) fn new(input: Vec<(Vec<u8>, usize)>) -> Self {
         let counts = Counts::default();
-        Self(Rc::new(RefCell::new(State { input, at: (0, 0, 0), left: 0, counts })))
+        let woken = Arc::<Woken>::default();
+        let state = Rc::new(RefCell::new(State { input, at: (0, 0, 0), left: 0, counts }));
+        Self { state, waker: woken.clone().into(), woken }
     }
 
     /// Lets `more` bytes come, and runs a task until it waits.
-    pub(crate) fn run<F: Future>(&self, task: Pin<&mut F>, more: usize) -> Poll<F::Output> {
-        self.0.borrow_mut().left += more;
-        task.poll(&mut Context::from_waker(Waker::noop()))
+    pub(crate) fn run<F: Future>(&self, mut task: Pin<&mut F>, more: usize) -> Poll<F::Output> {
+        self.state.borrow_mut().left += more;
+        loop {
+            let polled = task.as_mut().poll(&mut Context::from_waker(&self.waker));
+            if polled.is_ready() || !self.woken.0.swap(false, Ordering::Relaxed) {
+                return polled;
+            }
+        }
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.0.borrow().counts
+        self.state.borrow().counts
     }
 
     pub(crate) fn socket(&self, role: Role, config: &Arc<Config>) -> WebSocket<Self> {
@@ -69,7 +96,7 @@ impl AsyncRead for Wire {
         _: &mut Context<'_>,
         to: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let state = &mut *self.0.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         if state.left == 0 {
             state.counts.waits += 1;
             return Poll::Pending;
@@ -113,7 +140,7 @@ impl AsyncWrite for Wire {
         _: &mut Context<'_>,
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let counts = &mut self.0.borrow_mut().counts;
+        let counts = &mut self.state.borrow_mut().counts;
         let len = from.iter().map(|slice| slice.len()).sum();
         counts.writes += 1;
         counts.written += len;

@@ -1,0 +1,124 @@
+//! The driver beside a peer that never stops sending.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
+
+use std::{
+    io::{self, IoSlice},
+    task::Poll,
+    time::Duration,
+};
+
+use wsconn::{
+    CloseCode, Config, Connection, Delivery, Time, Timeout,
+    transport::{Driver, Error, Inbox, Io},
+};
+use wstest::{drive::KEY, reference::Frame};
+
+/// A peer that sends the same again and again, whenever it is read, and takes nothing. A read takes a
+/// millisecond.
+struct Flood {
+    bytes: Vec<u8>,
+    now: Duration,
+    reads: usize,
+    /// The reads before each pause.
+    pauses: Vec<usize>,
+}
+
+impl Flood {
+    fn of(frame: Frame) -> Self {
+        let bytes = frame.masked(Some(KEY)).encode();
+        Self { bytes, now: Duration::ZERO, reads: 0, pauses: Vec::new() }
+    }
+}
+
+impl Io for Flood {
+    fn now(&self) -> Time {
+        Time::from_origin(self.now)
+    }
+
+    fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.now += Duration::from_millis(1);
+        self.reads += 1;
+        buffer[..self.bytes.len()].copy_from_slice(&self.bytes);
+        Poll::Ready(Ok(self.bytes.len()))
+    }
+
+    fn poll_write(&mut self, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_write_vectored(&mut self, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(&mut self) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_deadline(&mut self, _: Time) -> Poll<()> {
+        // Who always has something to read does not come to look at a timer.
+        Poll::Pending
+    }
+
+    fn poll_pause(&mut self) -> Poll<()> {
+        self.pauses.push(self.reads);
+        Poll::Pending
+    }
+}
+
+fn driver() -> Driver {
+    Driver::new(Connection::server(Config::default().into(), Time::ZERO))
+}
+
+/// Receives until the connection has ended.
+fn receive(driver: &mut Driver, flood: &mut Flood) -> Result<(), Error> {
+    let mut inbox = Inbox::default();
+    loop {
+        assert!(flood.now < Duration::from_secs(120), "it never ends");
+        let mut received = driver.buffered_event(&mut inbox, Delivery::Messages)?;
+        if received.is_none() {
+            match driver.poll_event(flood, &mut inbox, Delivery::Messages) {
+                Poll::Ready(event) => received = event?,
+                Poll::Pending => continue,
+            }
+            if received.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_pings_does_not_push_the_write_deadline_away() {
+    let (mut driver, mut flood) = (driver(), Flood::of(Frame::new(9, "a")));
+    let error = receive(&mut driver, &mut flood).unwrap_err();
+    assert!(matches!(error, Error::Timeout(Timeout::Write)), "{error}");
+    let timeout = Config::default().write_timeout;
+    assert!(flood.now < timeout + Duration::from_millis(5), "{:?}", flood.now);
+}
+
+#[test]
+fn a_flood_of_messages_does_not_push_the_close_deadline_away() {
+    let (mut driver, mut flood) = (driver(), Flood::of(Frame::new(2, "a")));
+    driver.begin_close(Time::ZERO, CloseCode::NORMAL, "").unwrap();
+    let error = receive(&mut driver, &mut flood).unwrap_err();
+    assert!(matches!(error, Error::Timeout(Timeout::Close)), "{error}");
+    let timeout = Config::default().close_timeout;
+    assert!(flood.now < timeout + Duration::from_millis(5), "{:?}", flood.now);
+}
+
+#[test]
+fn beside_a_flood_others_have_their_turn() {
+    let (mut driver, mut flood) = (driver(), Flood::of(Frame::new(9, "a")));
+    let mut inbox = Inbox::default();
+    while driver.poll_event(&mut flood, &mut inbox, Delivery::Messages).is_ready() {}
+    assert_eq!(flood.pauses, [16]);
+    // Without a receiver the sender reads, and gives way as well.
+    driver.receiver_gone(&mut inbox);
+    driver.queue("a".into()).unwrap();
+    assert!(driver.poll_flush(&mut flood).is_pending());
+    assert_eq!(flood.pauses, [16, 32]);
+}
