@@ -1,7 +1,9 @@
-//! The `ws` command: a chat server, an echo server and a line client over `wstokio`.
+//! The `ws` command: a chat server, an echo server, a line client and a load generator over
+//! `wstokio`.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod connect;
 mod deflate;
 mod echo;
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// WebSocket tools: a chat to open in a browser, an echo server, a line client.
+/// WebSocket tools: a chat to open in a browser, an echo server, a line client, a load generator.
 #[derive(Parser)]
 #[command(name = "ws", version, arg_required_else_help = true)]
 struct Arguments {
@@ -28,6 +30,8 @@ enum Command {
     Echo(echo::Arguments),
     /// Connect to a server: lines of input go out as messages, messages come out as lines
     Connect(connect::Arguments),
+    /// Load a server that echoes, and measure how it bears it
+    Bench(bench::Arguments),
 }
 
 /// What moves the bytes.
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Connect(arguments) => connect::run(arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     ended.unwrap_or_else(|problem| {
         eprintln!("ws: {problem}");

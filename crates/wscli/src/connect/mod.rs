@@ -57,14 +57,14 @@ pub(crate) struct Arguments {
     transport: Transport,
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
         None => Err("a header is a name, a colon and a value".into()),
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
@@ -158,7 +158,7 @@ fn printable(bytes: &[u8]) -> String {
 }
 
 /// What happened, and what to do about it.
-fn cannot_connect(url: &str, error: &Error) -> String {
+pub(crate) fn cannot_connect(url: &str, error: &Error) -> String {
     let advice = match error {
         // It names the URL itself.
         Error::Url(problem) => return problem.clone(),
