@@ -1,7 +1,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::fmt;
 
-use wsframe::{Header, Role};
+use wsframe::Header;
 
 use crate::{Connection, Kind, Message, Misuse, Sending};
 
@@ -119,11 +119,7 @@ impl Connection {
     ) -> Result<Sending<'_, 'm>, Misuse> {
         self.check_message()?;
         let (header, payload) = message.frame(self);
-        if self.role() == Role::Client {
-            self.queue(header, payload);
-            return Ok(Sending::queued(self));
-        }
-        Ok(Sending::of(self, header, payload))
+        Ok(self.sending(header, payload))
     }
 }
 

@@ -58,11 +58,7 @@ impl Connection {
             self.queue_compressed(message, true, true);
             return Ok(Sending::queued(self));
         }
-        if self.role() == Role::Client {
-            self.queue(header, payload);
-            return Ok(Sending::queued(self));
-        }
-        Ok(Sending::of(self, header, payload))
+        Ok(self.sending(header, payload))
     }
 
     /// Queues a part of a message as a fragment (RFC 6455 §5.4), its last if `fin`. All parts of a
@@ -175,6 +171,15 @@ impl Connection {
     pub(crate) fn message_header(&self, message: &Message<'_>) -> Result<Header, Misuse> {
         self.check_message()?;
         Ok(Header::new(message.kind().opcode(), message.as_bytes().len() as u64))
+    }
+
+    /// Sends a frame from where it lies.
+    pub(crate) fn sending<'m>(&mut self, header: Header, payload: &'m [u8]) -> Sending<'_, 'm> {
+        if self.role() == Role::Client {
+            self.queue(header, payload);
+            return Sending::queued(self);
+        }
+        Sending { connection: self, frame: Some((header.encode(), payload)), written: 0 }
     }
 
     /// Notes that a part of a message goes out, with this opcode.
@@ -316,11 +321,6 @@ pub struct Sending<'c, 'm> {
 }
 
 impl<'c, 'm> Sending<'c, 'm> {
-    /// A server's frame.
-    pub(crate) fn of(connection: &'c mut Connection, header: Header, payload: &'m [u8]) -> Self {
-        Self { connection, frame: Some((header.encode(), payload)), written: 0 }
-    }
-
     /// What has been queued already.
     pub(crate) fn queued(connection: &'c mut Connection) -> Self {
         Self { connection, frame: None, written: 0 }

@@ -78,7 +78,7 @@ impl<'a, S: Stream> Handshake<'a, S> {
             match step(self.stream) {
                 Ok(done) => return Ok(done),
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => self.wait.wait(self.deadline)?,
+                    io::ErrorKind::WouldBlock => drop(self.wait.wait(self.deadline)?),
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(Error::Io(error)),
                 },

@@ -44,6 +44,8 @@ pub(crate) struct Waiting {
     wait: Option<Wait>,
     /// How long a call may wait.
     pub(crate) limit: Option<Duration>,
+    /// There is nothing to read before the stream becomes readable again.
+    emptied: bool,
 }
 
 /// A byte stream and a clock that do not block, and note what there is to wait for.
@@ -51,6 +53,7 @@ pub(crate) struct NonBlocking<'a, S> {
     stream: &'a mut S,
     origin: Instant,
     deadline: Option<Time>,
+    emptied: bool,
 }
 
 impl<S: Stream> Core<S> {
@@ -158,8 +161,12 @@ impl<S: Stream> Shared<S> {
             let (polled, deadline, fd) = self.now(|core| {
                 let Core { driver, stream, origin } = core;
                 let fd = stream.as_raw_fd();
-                let mut io = NonBlocking { stream, origin: *origin, deadline: None };
+                // Behind what is read may be the end, of which nothing more is told.
+                let ended = waiting.wait.as_ref().is_some_and(Wait::has_ended);
+                let emptied = waiting.emptied && !ended;
+                let mut io = NonBlocking { stream, origin: *origin, deadline: None, emptied };
                 let polled = step(driver, &mut io);
+                waiting.emptied = io.emptied;
                 // One beyond what the clock can tell never comes.
                 let deadline = io.deadline.and_then(|at| origin.checked_add(at.since_origin()));
                 (polled, deadline, fd)
@@ -186,7 +193,9 @@ impl<S: Stream> Shared<S> {
                     continue;
                 }
             };
-            wait.wait([deadline, give_up].into_iter().flatten().min())?;
+            if wait.wait([deadline, give_up].into_iter().flatten().min())? {
+                waiting.emptied = false;
+            }
         }
     }
 }
@@ -197,7 +206,15 @@ impl<S: Stream> Io for NonBlocking<'_, S> {
     }
 
     fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        pending(self.stream.read(buffer))
+        if self.emptied {
+            return Poll::Pending;
+        }
+        let read = self.stream.read(buffer);
+        self.emptied = match &read {
+            Ok(len) => (1..buffer.len()).contains(len) && self.stream.empties_when_short(),
+            Err(_) => false,
+        };
+        pending(read)
     }
 
     fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {

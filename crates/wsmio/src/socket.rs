@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "deflate")]
+use wsconn::deflate::Compress;
 use wsconn::{
     Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message,
     PreparedMessage, Time,
@@ -139,6 +141,26 @@ impl<S: Stream> WebSocket<S> {
         self.sender.feed(message)
     }
 
+    /// Sends a message, saying whether to compress it; see [`Sender::send_as`].
+    #[cfg(feature = "deflate")]
+    pub fn send_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.sender.send_as(message, compress)
+    }
+
+    /// Queues a message, saying whether to compress it; see [`Sender::feed_as`].
+    #[cfg(feature = "deflate")]
+    pub fn feed_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.sender.feed_as(message, compress)
+    }
+
     /// Sends a message that was prepared; see [`Sender::send_prepared`].
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
         self.sender.send_prepared(message)
@@ -156,6 +178,17 @@ impl<S: Stream> WebSocket<S> {
         fin: bool,
     ) -> Result<(), Error> {
         self.sender.feed_fragment(part, fin)
+    }
+
+    /// Queues a part of a message, saying whether to compress it; see [`Sender::feed_fragment_as`].
+    #[cfg(feature = "deflate")]
+    pub fn feed_fragment_as<'m>(
+        &mut self,
+        part: impl Into<Message<'m>>,
+        fin: bool,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.sender.feed_fragment_as(part, fin, compress)
     }
 
     /// Writes what is queued; see [`Sender::flush`].
@@ -329,6 +362,30 @@ impl<S: Stream> Sender<S> {
         shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue(io, message))
     }
 
+    /// As [`send`](Self::send), saying whether to compress the message.
+    #[cfg(feature = "deflate")]
+    pub fn send_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.feed_as(message, compress)?;
+        self.flush()
+    }
+
+    /// As [`feed`](Self::feed), saying whether to compress the message.
+    #[cfg(feature = "deflate")]
+    pub fn feed_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        let message = message.into();
+        let Self { shared, waiting } = self;
+        shared
+            .block(Half::Sender, waiting, |driver, io| driver.poll_queue_as(io, message, compress))
+    }
+
     /// Sends a message that was encoded, and perhaps compressed, once for many connections. A client
     /// masks it all the same.
     ///
@@ -356,6 +413,22 @@ impl<S: Stream> Sender<S> {
         let part = part.into();
         let Self { shared, waiting } = self;
         shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue_fragment(io, part, fin))
+    }
+
+    /// As [`feed_fragment`](Self::feed_fragment), saying whether to compress the message. It counts in
+    /// its first part.
+    #[cfg(feature = "deflate")]
+    pub fn feed_fragment_as<'m>(
+        &mut self,
+        part: impl Into<Message<'m>>,
+        fin: bool,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        let part = part.into();
+        let Self { shared, waiting } = self;
+        shared.block(Half::Sender, waiting, |driver, io| {
+            driver.poll_queue_fragment_as(io, part, fin, compress)
+        })
     }
 
     /// Writes all that is queued, and blocks until the stream has taken it.

@@ -14,6 +14,13 @@ pub trait Stream: Read + Write + AsRawFd + Send {
 
     /// Ends the writing direction, so that the peer reads the end of the stream.
     fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Whether a read that does not fill its buffer has taken all there is until the descriptor
+    /// becomes readable again, as it is with a socket: then it is waited for at once. What keeps bytes
+    /// of its own says `false`, which is the default, and is read until it would have to wait.
+    fn empties_when_short(&self) -> bool {
+        false
+    }
 }
 
 impl Stream for TcpStream {
@@ -24,6 +31,10 @@ impl Stream for TcpStream {
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
+
+    fn empties_when_short(&self) -> bool {
+        true
+    }
 }
 
 impl Stream for UnixStream {
@@ -33,5 +44,9 @@ impl Stream for UnixStream {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn empties_when_short(&self) -> bool {
+        true
     }
 }

@@ -12,12 +12,14 @@ const WAKE: Token = Token(1);
 
 /// Waits for one byte stream, a waker and a moment at once.
 ///
-/// What woke it does not matter: whoever waits tries again. The stream is registered for both
-/// directions, edge-triggered, so that an edge that came before the wait ends it at once.
+/// Whoever waits tries again, whatever woke it. The stream is registered for both directions,
+/// edge-triggered, so that an edge that came before the wait ends it at once.
 pub(crate) struct Wait {
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
+    /// See [`Self::has_ended`].
+    ended: bool,
 }
 
 impl Wait {
@@ -26,7 +28,7 @@ impl Wait {
         let both = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut SourceFd(&socket), SOCKET, both)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        Ok(Self { poll, events: Events::with_capacity(2), waker })
+        Ok(Self { poll, events: Events::with_capacity(2), waker, ended: false })
     }
 
     /// Ends the wait from another thread.
@@ -34,14 +36,27 @@ impl Wait {
         self.waker.clone()
     }
 
-    /// Waits until something happens, at most until `until`.
-    pub(crate) fn wait(&mut self, until: Option<Instant>) -> io::Result<()> {
+    /// Whether the end of the stream, or its failure, has been told, which is told once.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Waits until something happens, at most until `until`. Says whether there may be something to
+    /// read.
+    pub(crate) fn wait(&mut self, until: Option<Instant>) -> io::Result<bool> {
         let wait = until.map(|until| until.saturating_duration_since(Instant::now()));
         // Rounded up to what the system can wait for, so that the moment has come when it ends.
         let wait = wait.map(|wait| wait.saturating_add(Duration::from_micros(999)));
         match self.poll.poll(&mut self.events, wait) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Err(_) => self.events.clear(),
+            Ok(()) => {}
         }
+        let mut readable = false;
+        for event in self.events.iter().filter(|event| event.token() == SOCKET) {
+            readable |= event.is_readable();
+            self.ended |= event.is_read_closed() || event.is_error();
+        }
+        Ok(readable)
     }
 }

@@ -12,7 +12,11 @@ use std::{
 
 use support::{LONG, OnMessage, Running, dial, from_client, quiet, read_frame, read_head, request};
 use wsconn::{Connection, Delivery, Event, Time};
-use wsmio::{Message, Peer, PreparedMessage, deflate::DeflateOptions, opening::ServerOptions};
+use wsmio::{
+    Message, Peer, PreparedMessage,
+    deflate::{Compress, DeflateOptions},
+    opening::ServerOptions,
+};
 use wstest::{drive::KEY, reference::Frame};
 
 /// As one connection uses up in a turn.
@@ -152,4 +156,27 @@ fn a_prepared_message_goes_out_compressed_to_those_that_agreed_to_it_and_plain_t
     from_others(&mut plain, &mut compressed);
     server.remote.broadcast(&prepared).unwrap();
     from_others(&mut plain, &mut compressed);
+}
+
+#[test]
+fn each_message_is_compressed_or_not_as_the_sender_chooses() {
+    // One that is copied behind what is queued, and one that would be written from where it lies.
+    for text in ["again and ".repeat(30), "again and ".repeat(10_000)] {
+        let reply = text.clone();
+        let server = Running::new(1, compressing(), move || {
+            let reply = reply.clone();
+            OnMessage(move |peer: &mut Peer<'_, ()>, _: Message<'_>| {
+                for compress in [Compress::Yes, Compress::No, Compress::Auto] {
+                    let _ = peer.send_as(&reply, compress);
+                }
+            })
+        });
+        let mut stream = client(server.addr);
+        stream.write_all(&from_client(&[Frame::new(1, "hello")])).unwrap();
+        let frames = [(); 3].map(|()| read_frame(&mut stream));
+        assert_eq!(frames.each_ref().map(|frame| frame.rsv), [4, 0, 4]);
+        assert_eq!(frames[1].payload, text.as_bytes());
+        assert!(frames[0].payload.len() < text.len() / 2);
+        assert!(frames[2].payload.len() < text.len() / 2);
+    }
 }

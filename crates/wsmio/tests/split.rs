@@ -35,6 +35,7 @@ over_both! {
     without_its_receiver_a_sender_sees_the_closing_handshake_through
     a_receiver_that_is_dropped_while_the_sender_waits_lets_it_close
     without_its_sender_a_receiver_goes_on
+    the_end_is_seen_wherever_it_comes_behind_a_message
     after_a_read_timeout_nothing_is_lost
     after_a_write_timeout_the_stream_is_still_whole
     halves_of_two_sockets_are_not_reunited
@@ -268,6 +269,37 @@ fn without_its_sender_a_receiver_goes_on<S: Pair>() {
 
 fn is_timed_out<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::Io(error)) if error.kind() == ErrorKind::TimedOut)
+}
+
+fn the_end_is_seen_wherever_it_comes_behind_a_message<S: Pair>() {
+    let frame = from_peer_of(Role::Server, &[Frame::new(1, "x")]);
+    for n in 0..120 {
+        let (stream, mut peer) = S::pair();
+        let mut ws = socket(Role::Server, stream, quiet());
+        ws.set_read_timeout(Some(LONG));
+        let frame = &frame;
+        // The end is there when the message is read, when it is waited for, or comes later.
+        let end = move || {
+            for _ in 0..10 * (n % 100) {
+                std::hint::spin_loop();
+            }
+            peer.write_all(frame).unwrap();
+            for _ in 0..n {
+                std::hint::spin_loop();
+            }
+            drop(peer);
+        };
+        let together = n % 3 == 0;
+        thread::scope(|scope| {
+            if together {
+                end();
+            } else {
+                scope.spawn(end);
+            }
+            assert_eq!(ws.recv().unwrap(), Some("x".into()));
+            assert_eq!(ws.recv().unwrap(), None);
+        });
+    }
 }
 
 fn after_a_read_timeout_nothing_is_lost<S: Pair>() {

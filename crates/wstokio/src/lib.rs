@@ -50,6 +50,7 @@
 //!
 //! # Features
 //!
+//! - `deflate`: permessage-deflate, by the option `deflate` of the opening handshake; see `deflate`.
 //! - `stream`: [`WebSocket`] and its halves are `Stream` and `Sink`.
 //! - `hyper`: accepts upgrades inside a hyper 1 server; see `hyper`.
 //!
@@ -76,7 +77,7 @@ pub use socket::{Receiver, Sender, WebSocket};
 pub use wsconn::deflate;
 pub use wsconn::{
     Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
-    Side, Timeout, Violation, opening, transport::Error,
+    PreparedMessage, Side, Timeout, Violation, opening, transport::Error,
 };
 
 /// The examples of README.md compile.

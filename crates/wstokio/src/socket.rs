@@ -9,8 +9,11 @@ use tokio::{
     net::TcpStream,
     time::Instant,
 };
+#[cfg(feature = "deflate")]
+use wsconn::deflate::Compress;
 use wsconn::{
-    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message, Time,
+    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message,
+    PreparedMessage, Time,
     transport::{Driver, Error, Inbox, pool::ReadBuffer, random},
 };
 
@@ -135,9 +138,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.sender.send(message).await
     }
 
+    /// Sends a message, saying whether to compress it; see [`Sender::send_as`].
+    #[cfg(feature = "deflate")]
+    pub async fn send_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.sender.send_as(message, compress).await
+    }
+
+    /// Sends a message that was prepared; see [`Sender::send_prepared`].
+    pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.sender.send_prepared(message).await
+    }
+
     /// Queues a message; see [`Sender::feed`].
     pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender.feed(message).await
+    }
+
+    /// Queues a message, saying whether to compress it; see [`Sender::feed_as`].
+    #[cfg(feature = "deflate")]
+    pub async fn feed_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.sender.feed_as(message, compress).await
+    }
+
+    /// Queues a message that was prepared; see [`Sender::feed_prepared`].
+    pub async fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.sender.feed_prepared(message).await
     }
 
     /// Queues a part of a message; see [`Sender::feed_fragment`].
@@ -147,6 +180,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         fin: bool,
     ) -> Result<(), Error> {
         self.sender.feed_fragment(part, fin).await
+    }
+
+    /// Queues a part of a message, saying whether to compress it; see [`Sender::feed_fragment_as`].
+    #[cfg(feature = "deflate")]
+    pub async fn feed_fragment_as<'m>(
+        &mut self,
+        part: impl Into<Message<'m>>,
+        fin: bool,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.sender.feed_fragment_as(part, fin, compress).await
     }
 
     /// Writes what is queued; see [`Sender::flush`].
@@ -317,6 +361,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.flush().await
     }
 
+    /// As [`send`](Self::send), saying whether to compress the message.
+    #[cfg(feature = "deflate")]
+    pub async fn send_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.feed_as(message, compress).await?;
+        self.flush().await
+    }
+
+    /// As [`send`](Self::send), of a message that was encoded, and perhaps compressed, once for many
+    /// connections.
+    pub async fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        self.feed_prepared(message).await?;
+        self.flush().await
+    }
+
     /// Queues a message. It leaves with the next [`flush`](Self::flush), or [`send`](Self::send), or
     /// [`recv`](Receiver::recv) that has to wait, or when 64 KiB are queued: so the answers to many
     /// messages that arrived together leave together.
@@ -333,6 +395,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_queue(io, message))).await
     }
 
+    /// As [`feed`](Self::feed), saying whether to compress the message.
+    #[cfg(feature = "deflate")]
+    pub async fn feed_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        let message = message.into();
+        poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_queue_as(io, message, compress)))
+            .await
+    }
+
+    /// As [`feed`](Self::feed), of a message that was encoded, and perhaps compressed, once for many
+    /// connections.
+    pub async fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_queue_prepared(io, message))).await
+    }
+
     /// Queues a part of a message as a fragment (RFC 6455 §5.4), the last one if `fin`: for messages
     /// too large to hold, or not known in full yet. All parts are of one kind.
     ///
@@ -345,6 +425,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         let part = part.into();
         poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_queue_fragment(io, part, fin)))
             .await
+    }
+
+    /// As [`feed_fragment`](Self::feed_fragment), saying whether to compress the message. It counts in
+    /// its first part.
+    #[cfg(feature = "deflate")]
+    pub async fn feed_fragment_as<'m>(
+        &mut self,
+        part: impl Into<Message<'m>>,
+        fin: bool,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        let part = part.into();
+        poll_fn(|cx| {
+            self.poll_step(cx, |driver, io| driver.poll_queue_fragment_as(io, part, fin, compress))
+        })
+        .await
     }
 
     /// Writes all that is queued, and waits until the stream has taken it.

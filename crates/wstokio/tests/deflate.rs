@@ -14,12 +14,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use wstest::reference::{Frame, decode};
 use wstokio::{
-    Acceptor, CloseCode, Config, Connector, Message, WebSocket,
-    deflate::DeflateOptions,
+    Acceptor, CloseCode, Config, Connector, Message, PreparedMessage, WebSocket,
+    deflate::{Compress, DeflateOptions},
     opening::{ClientOptions, OriginPolicy, ServerOptions},
 };
+
+/// The request of a client that offers to compress.
+const OFFER: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+      Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
 fn options(takeover: bool) -> DeflateOptions {
     let mut options = DeflateOptions::default();
@@ -103,6 +112,60 @@ async fn what_is_sent_comes_back() {
     }
 }
 
+/// What a server has written behind its response.
+async fn written_by(
+    server: impl AsyncFnOnce(&mut WebSocket<tokio::io::DuplexStream>),
+) -> Vec<Frame> {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+    theirs.write_all(OFFER).await.unwrap();
+    let mut ws = acceptor(true, 16 << 20).accept(ours).await.unwrap();
+    server(&mut ws).await;
+    drop(ws);
+    let mut bytes = Vec::new();
+    theirs.read_to_end(&mut bytes).await.unwrap();
+    let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    decode(&bytes[head..])
+}
+
+#[tokio::test]
+async fn each_message_is_compressed_or_not_as_the_sender_chooses() {
+    let text = "again and ".repeat(30);
+    let frames = written_by(async |ws| {
+        for compress in [Compress::Yes, Compress::No, Compress::Auto] {
+            ws.send_as(&text, compress).await.unwrap();
+            ws.feed_as(&text, compress).await.unwrap();
+            ws.feed_fragment_as(&text, false, compress).await.unwrap();
+            ws.feed_fragment_as(&text, true, compress).await.unwrap();
+            ws.flush().await.unwrap();
+        }
+    })
+    .await;
+    let rsv: Vec<_> = frames.iter().map(|frame| frame.rsv).collect();
+    // Only the first frame of a message says it.
+    assert_eq!(rsv, [4, 4, 4, 0, 0, 0, 0, 0, 4, 4, 4, 0]);
+    for frame in frames {
+        let plain = frame.payload == text.as_bytes();
+        assert!(plain || frame.payload.len() < text.len() / 2);
+    }
+}
+
+#[tokio::test]
+async fn a_prepared_message_goes_out_in_its_plain_form_between_those_with_context() {
+    for text in ["short".to_owned(), "long ".repeat(20_000)] {
+        let prepared = PreparedMessage::new(&text);
+        let frames = written_by(async |ws| {
+            ws.send(&text).await.unwrap();
+            ws.feed_prepared(&prepared).await.unwrap();
+            ws.send_prepared(&prepared).await.unwrap();
+        })
+        .await;
+        let rsv: Vec<_> = frames.iter().map(|frame| frame.rsv).collect();
+        assert_eq!(rsv, [4, 0, 0]);
+        assert_eq!(frames[1].payload, text.as_bytes());
+        assert_eq!(frames[2].payload, text.as_bytes());
+    }
+}
+
 /// A client that does as it pleases, on a thread of its own.
 fn attack(
     addr: SocketAddr,
@@ -113,12 +176,7 @@ fn attack(
         let mut done = 0;
         while !stop.load(Ordering::Relaxed) {
             let mut tcp = std::net::TcpStream::connect(addr).unwrap();
-            tcp.write_all(
-                b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-                  Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-            )
-            .unwrap();
+            tcp.write_all(OFFER).unwrap();
             let mut head = [0; 1024];
             assert!(tcp.read(&mut head).unwrap() > 100);
             // Again and again, until the server has had enough and says so.
@@ -194,10 +252,8 @@ fn bombs_do_not_hold_the_thread() {
     deflate.level = 9;
     server.enable_deflate(deflate);
     server.send(&vec![0; 64 << 20]).unwrap();
-    let payload: Vec<u8> = wstest::reference::decode(server.outgoing())
-        .into_iter()
-        .flat_map(|frame| frame.payload)
-        .collect();
+    let payload: Vec<u8> =
+        decode(server.outgoing()).into_iter().flat_map(|frame| frame.payload).collect();
     // Each becomes 16 MiB before it is stopped. With 64 at once it is the kernel's work to give and
     // take a gigabyte that shows, so that the figure only informs.
     assert_short(latency_under(8, frame(&payload)));

@@ -7,7 +7,7 @@ use super::{
     codec::{Compressor, Shape},
     pool,
 };
-use crate::{Connection, Message, Misuse};
+use crate::{Connection, Message, Misuse, Sending};
 
 /// The longest payload of a frame of a compressed message, in bytes: what its header can say in four
 /// bytes. A message of more goes out in fragments while it is compressed, so that neither its length
@@ -42,6 +42,22 @@ impl Connection {
             self.queue(header, message.as_bytes());
         }
         Ok(())
+    }
+
+    /// As [`send_direct`](Self::send_direct), saying whether to compress the message.
+    pub fn send_direct_as<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<Sending<'_, 'm>, Misuse> {
+        let message = message.into();
+        let header = self.message_header(&message)?;
+        let payload = message.as_bytes();
+        if self.chooses(compress, payload.len()) {
+            self.queue_compressed(message, true, true);
+            return Ok(Sending::queued(self));
+        }
+        Ok(self.sending(header, payload))
     }
 
     /// As [`send_fragment`](Self::send_fragment), saying whether to compress the message. It counts in

@@ -5,6 +5,8 @@ use std::{
 };
 
 use super::{Error, Inbox, Io, pool};
+#[cfg(feature = "deflate")]
+use crate::deflate::Compress;
 use crate::{
     CloseCause, CloseCode, CloseInfo, Connection, Delivery, Disposition, Location, Message, Misuse,
     PreparedMessage, Role, Sending, Time,
@@ -32,6 +34,8 @@ pub struct Driver {
     /// There is no receiver: the sender reads, so that pings are answered and the closing handshake is
     /// seen through.
     receiver_gone: bool,
+    /// Others are to have their turn before more of what has been read is looked at.
+    pausing: bool,
     /// What the byte stream failed with, until it is reported.
     failure: Option<io::Error>,
 }
@@ -55,6 +59,7 @@ impl Driver {
             reported: false,
             over: false,
             receiver_gone: false,
+            pausing: false,
             failure: None,
         }
     }
@@ -122,7 +127,9 @@ impl Driver {
         if inbox.is_empty() {
             return Ok(None);
         }
-        Ok(inbox.receive(&mut self.connection, delivery))
+        let location = inbox.receive(&mut self.connection, delivery);
+        self.pausing = location.is_none() && !inbox.is_empty();
+        Ok(location)
     }
 
     /// The next event of what is still to be read; `None` once the connection has ended and nothing
@@ -134,13 +141,15 @@ impl Driver {
         delivery: Delivery,
     ) -> Poll<Result<Option<Location>, Error>> {
         loop {
-            while !inbox.is_empty() {
+            if mem::take(&mut self.pausing) {
+                ready!(io.poll_pause());
+            }
+            if !inbox.is_empty() {
                 if let Some(location) = inbox.receive(&mut self.connection, delivery) {
                     return Poll::Ready(Ok(Some(location)));
                 }
-                if !inbox.is_empty() {
-                    ready!(io.poll_pause());
-                }
+                self.pausing = !inbox.is_empty();
+                continue;
             }
             // No complete frame is left. What was queued while they were handled leaves at once; if
             // it has to wait, reading goes on all the same.
@@ -198,6 +207,19 @@ impl Driver {
         self.poll_send(io, len, |connection| connection.send_prepared_direct(message))
     }
 
+    /// As [`poll_queue`](Self::poll_queue), saying whether to compress the message.
+    #[cfg(feature = "deflate")]
+    pub fn poll_queue_as(
+        &mut self,
+        io: &mut impl Io,
+        message: Message<'_>,
+        compress: Compress,
+    ) -> Poll<Result<(), Error>> {
+        let len = message.as_bytes().len();
+        self.poll_send(io, len, |connection| connection.send_direct_as(message, compress))
+    }
+
+    /// Sends a message of so many bytes, once there is room.
     fn poll_send<'m>(
         &mut self,
         io: &mut impl Io,
@@ -245,6 +267,22 @@ impl Driver {
         ready!(self.poll_ready(io))?;
         self.lend();
         self.connection.send_fragment(part, fin)?;
+        self.write_eagerly(io);
+        Poll::Ready(Ok(()))
+    }
+
+    /// As [`poll_queue_fragment`](Self::poll_queue_fragment), saying whether to compress the message.
+    #[cfg(feature = "deflate")]
+    pub fn poll_queue_fragment_as(
+        &mut self,
+        io: &mut impl Io,
+        part: Message<'_>,
+        fin: bool,
+        compress: Compress,
+    ) -> Poll<Result<(), Error>> {
+        ready!(self.poll_ready(io))?;
+        self.lend();
+        self.connection.send_fragment_as(part, fin, compress)?;
         self.write_eagerly(io);
         Poll::Ready(Ok(()))
     }

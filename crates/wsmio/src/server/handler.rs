@@ -3,6 +3,8 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
+#[cfg(feature = "deflate")]
+use wsconn::deflate::Compress;
 use wsconn::{
     CloseCode, CloseInfo, Connection, Message, Misuse, PreparedMessage, Sending, Time,
     opening::{Accept, Refusal, Request},
@@ -116,6 +118,12 @@ impl<T> Peer<'_, T> {
         self.outlet.send(message.into())
     }
 
+    /// As [`send`](Self::send), saying whether to compress the message.
+    #[cfg(feature = "deflate")]
+    pub fn send_as<'m>(&mut self, message: impl Into<Message<'m>>, compress: Compress) -> Sent {
+        self.outlet.send_as(message.into(), compress)
+    }
+
     /// Sends a message that was encoded, and perhaps compressed, once for many connections.
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Sent {
         self.outlet.send_prepared(message)
@@ -151,6 +159,15 @@ impl Outlet<'_> {
         let sent = match self.is_copied(message.as_bytes().len()) {
             true => self.connection.send(message),
             false => self.write(|connection| connection.send_direct(message)),
+        };
+        self.answer(sent)
+    }
+
+    #[cfg(feature = "deflate")]
+    fn send_as(&mut self, message: Message<'_>, compress: Compress) -> Sent {
+        let sent = match self.is_copied(message.as_bytes().len()) {
+            true => self.connection.send_as(message, compress),
+            false => self.write(|connection| connection.send_direct_as(message, compress)),
         };
         self.answer(sent)
     }

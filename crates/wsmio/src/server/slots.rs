@@ -3,59 +3,60 @@
 /// Values by small numbers that are used again. Each use of a number has a generation of its own, so
 /// that what was meant for one value never reaches the next.
 pub(super) struct Slots<T> {
-    slots: Vec<Option<Box<Slot<T>>>>,
-    /// The numbers that are not in use, with the generation of their last use.
-    free: Vec<(u32, u32)>,
-}
-
-struct Slot<T> {
-    value: T,
-    /// Odd.
-    generation: u32,
+    values: Vec<Option<Box<T>>>,
+    /// That of each number's last use.
+    generations: Vec<u32>,
+    /// The numbers that are not in use.
+    free: Vec<u32>,
 }
 
 impl<T> Slots<T> {
     pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { values: Vec::new(), generations: Vec::new(), free: Vec::new() }
     }
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.values.len() - self.free.len()
     }
 
-    /// Adds a value: its number and generation.
+    /// Adds a value: its number, and its generation, which is odd.
     pub(super) fn insert(&mut self, value: T) -> (u32, u32) {
-        if let Some((index, last)) = self.free.pop()
-            && let Some(slot) = self.slots.get_mut(index as usize)
+        let value = Some(Box::new(value));
+        if let Some(index) = self.free.pop()
+            && let Some(place) = self.values.get_mut(index as usize)
+            && let Some(generation) = self.generations.get_mut(index as usize)
         {
-            let generation = last.wrapping_add(2);
-            *slot = Some(Box::new(Slot { value, generation }));
-            return (index, generation);
+            *place = value;
+            *generation = generation.wrapping_add(2);
+            return (index, *generation);
         }
         // A process has far fewer descriptors than that.
-        let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        grow(&mut self.slots);
-        self.slots.push(Some(Box::new(Slot { value, generation: 1 })));
+        let index = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        grow(&mut self.values);
+        self.values.push(value);
+        grow(&mut self.generations);
+        self.generations.push(1);
         (index, 1)
     }
 
     /// The value with this number, and its generation.
+    #[inline]
     pub(super) fn get_mut(&mut self, index: u32) -> Option<(&mut T, u32)> {
-        let slot = self.slots.get_mut(index as usize)?.as_deref_mut()?;
-        Some((&mut slot.value, slot.generation))
+        let value = self.values.get_mut(index as usize)?.as_deref_mut()?;
+        Some((value, *self.generations.get(index as usize)?))
     }
 
     /// Removes a value.
     pub(super) fn remove(&mut self, index: u32) -> Option<T> {
-        let slot = self.slots.get_mut(index as usize)?.take()?;
-        self.free.push((index, slot.generation));
-        Some(slot.value)
+        let value = self.values.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        Some(*value)
     }
 
     /// The numbers in use.
     pub(super) fn indices(&self) -> Vec<u32> {
-        let used = self.slots.iter().zip(0..).filter(|(slot, _)| slot.is_some());
+        let used = self.values.iter().zip(0..).filter(|(value, _)| value.is_some());
         used.map(|(_, index)| index).collect()
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use wsconn::Time;
 
+use super::slots;
+
 /// How exact the wheel is: what is due comes at most this much late.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -36,6 +38,7 @@ impl Wheel {
         let tick = tick.clamp(self.tick + 1, self.tick + SLOTS - 1);
         let slot = tick % SLOTS;
         if let Some(entries) = self.slots.get_mut(slot as usize) {
+            slots::grow(entries);
             entries.push(entry);
             self.occupied |= 1 << slot;
         }

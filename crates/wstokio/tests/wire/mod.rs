@@ -1,4 +1,5 @@
 //! A stream in memory that costs nothing, so that what is counted is what its user costs.
+#![allow(dead_code)] // each test binary uses a part of it
 
 use std::{
     cell::RefCell,
@@ -69,13 +70,17 @@ impl Wire {
 
     /// Lets `more` bytes come, and runs a task until it waits.
     pub(crate) fn run<F: Future>(&self, mut task: Pin<&mut F>, more: usize) -> Poll<F::Output> {
-        self.state.borrow_mut().left += more;
-        loop {
-            let polled = task.as_mut().poll(&mut Context::from_waker(&self.waker));
-            if polled.is_ready() || !self.woken.0.swap(false, Ordering::Relaxed) {
-                return polled;
-            }
+        let mut polled = self.turn(task.as_mut(), more);
+        while polled.is_pending() && self.woken.0.swap(false, Ordering::Relaxed) {
+            polled = self.turn(task.as_mut(), 0);
         }
+        polled
+    }
+
+    /// Lets `more` bytes come, and polls a task once.
+    pub(crate) fn turn<F: Future>(&self, task: Pin<&mut F>, more: usize) -> Poll<F::Output> {
+        self.state.borrow_mut().left += more;
+        task.poll(&mut Context::from_waker(&self.waker))
     }
 
     pub(crate) fn counts(&self) -> Counts {

@@ -1,0 +1,123 @@
+//! What compression costs whoever shares the thread, and how often it allocates: counted, over a stream
+//! in memory.
+#![cfg(feature = "deflate")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
+
+mod support;
+mod wire;
+
+use std::{pin::pin, sync::Arc, task::Poll};
+
+use support::runtime;
+use wire::Wire;
+use wsconn::{Connection, Role};
+use wstest::{
+    alloc::{CountingAllocator, measure},
+    drive::connection,
+};
+use wstokio::{
+    Acceptor, WebSocket,
+    deflate::{Compress, DeflateOptions},
+    opening::ServerOptions,
+};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+
+fn options(takeover: bool) -> DeflateOptions {
+    let mut options = DeflateOptions::default();
+    options.context_takeover = takeover;
+    options.peer_context_takeover = takeover;
+    options
+}
+
+/// The client's side of a connection, to write what the server receives.
+fn client(takeover: bool) -> Connection {
+    let mut client = connection(Role::Client, &Arc::default());
+    client.enable_deflate(options(takeover));
+    client
+}
+
+/// What a client sends to send this message.
+fn compressed(client: &mut Connection, message: &[u8]) -> Vec<u8> {
+    client.send_as(message, Compress::Yes).unwrap();
+    let bytes = client.outgoing().to_vec();
+    client.advance(bytes.len());
+    bytes
+}
+
+/// The server's side of a connection that compresses, whose client sends `input`.
+fn accept(mut input: Vec<(Vec<u8>, usize)>, takeover: bool) -> (Wire, WebSocket<Wire>) {
+    input.insert(0, (REQUEST.into(), 1));
+    let wire = Wire::new(input);
+    let mut server = ServerOptions::default();
+    server.deflate = Some(options(takeover));
+    let acceptor = Acceptor::new(server);
+    let mut accepting = pin!(acceptor.accept(wire.clone()));
+    match wire.run(accepting.as_mut(), REQUEST.len()) {
+        Poll::Ready(Ok(ws)) => (wire, ws),
+        _ => panic!("the request is there"),
+    }
+}
+
+#[test]
+fn others_have_their_turn_after_each_64_kib_that_are_inflated() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let len = 4 << 20;
+    let bytes = compressed(&mut client(false), &vec![0; len]);
+    assert!(bytes.len() < 64 << 10, "all of it comes in one read");
+    let size = bytes.len();
+    let (wire, mut ws) = accept(vec![(bytes, 1)], false);
+    let mut recv = pin!(async { ws.recv().await.unwrap().unwrap().as_bytes().len() });
+    let mut more = size;
+    let mut turns = 1;
+    while wire.turn(recv.as_mut(), std::mem::take(&mut more)).is_pending() {
+        turns += 1;
+    }
+    assert_eq!(wire.counts().reads, 2, "the request, and the message");
+    assert!(turns >= len / (64 << 10), "{turns} turns");
+}
+
+/// Echoes until the end.
+async fn echo(mut ws: WebSocket<Wire>) {
+    let (rx, tx) = ws.halves();
+    while let Some(message) = rx.recv().await.unwrap() {
+        tx.feed(message).await.unwrap();
+    }
+}
+
+#[test]
+fn a_steady_echo_allocates_nothing() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    for takeover in [false, true] {
+        for len in [200, 1024, 50 << 10] {
+            let message: Vec<u8> = (0..len).map(|at| (at * at / 7 % 23) as u8).collect();
+            let mut client = client(takeover);
+            let sent: Vec<_> = (0..110).map(|_| compressed(&mut client, &message)).collect();
+            let sizes: Vec<_> = sent.iter().map(Vec::len).collect();
+            let (wire, ws) = accept(vec![(sent.concat(), 1)], takeover);
+            let mut task = pin!(echo(ws));
+            let mut echo = |size: &usize| {
+                let (mut more, waits) = (*size, wire.counts().waits);
+                // It may give others their turn before it waits.
+                while wire.counts().waits == waits {
+                    assert!(wire.run(task.as_mut(), std::mem::take(&mut more)).is_pending());
+                }
+            };
+            sizes[..10].iter().for_each(&mut echo);
+            let before = wire.counts();
+            let ((), usage) = measure(|| sizes[10..].iter().for_each(&mut echo));
+            let after = wire.counts();
+            let case = format!("{len} bytes, takeover {takeover}: {usage:?} {after:?}");
+            assert_eq!((usage.allocations, usage.peak), (0, 0), "{case}");
+            assert_eq!(after.writes - before.writes, 100, "{case}");
+            assert!(after.written - before.written < 100 * len, "{case}");
+        }
+    }
+}
