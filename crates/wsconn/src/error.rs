@@ -126,6 +126,12 @@ impl core::error::Error for Misuse {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Timeout {
+    /// The look-up of the server's name and the connection to it, or to the proxy.
+    Connect,
+    /// The proxy, before it had connected to the server.
+    Proxy,
+    /// The TLS handshake.
+    Tls,
     /// The opening handshake.
     Handshake,
     /// The answer to a keepalive ping ([`Config::keepalive_timeout`](crate::Config)).
@@ -139,6 +145,9 @@ pub enum Timeout {
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Connect => "no connection could be made by the deadline (connect_timeout)",
+            Self::Proxy => "the proxy had not connected by the deadline (connect_timeout)",
+            Self::Tls => "the TLS handshake was not over by its deadline (handshake_timeout)",
             Self::Handshake => {
                 "the opening handshake was not over by its deadline (handshake_timeout)"
             }

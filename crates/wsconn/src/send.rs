@@ -108,13 +108,11 @@ impl Connection {
         self.queue_pending_pong();
     }
 
-    /// Tells that something is outgoing and the transport would have to wait to write it. From the
-    /// first such call without progress in between runs
-    /// [`Config::write_timeout`](crate::Config::write_timeout).
+    /// Tells that the transport would have to wait to write what is outgoing, or to flush what it has
+    /// written. From the first such call without progress in between, which
+    /// [`advance`](Self::advance) tells, runs [`Config::write_timeout`](crate::Config::write_timeout).
     pub fn blocked(&mut self, now: Time) {
-        if !self.outgoing().is_empty() {
-            self.output.stalled.get_or_insert(now);
-        }
+        self.output.stalled.get_or_insert(now);
     }
 
     /// Whether the transport is [blocked](Self::blocked): some of what is outgoing has to wait.

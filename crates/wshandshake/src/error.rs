@@ -26,6 +26,8 @@ pub enum HandshakeError {
     /// The head is not HTTP/1.1: a bare CR or LF, NUL, a folded line, a space before a colon, a
     /// name that is no token, …
     BadHead,
+    /// The peer begins as TLS does, and was expected to speak plain HTTP.
+    Tls,
     /// The first line does not say HTTP/1.1 where it should (RFC 6455 §4.1; 1.0 knows no Upgrade).
     HttpVersion,
     /// The method is not GET (§4.1).
@@ -71,6 +73,7 @@ impl HandshakeError {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHead
+            | Self::Tls
             | Self::HttpVersion
             | Self::BadTarget
             | Self::NoConnectionUpgrade
@@ -136,6 +139,9 @@ impl fmt::Display for HandshakeError {
                 return write!(f, "the server refused the WebSocket with HTTP status {status}");
             }
             Self::BadHead => "the peer's HTTP head is malformed",
+            Self::Tls => {
+                "the peer speaks TLS on this port, and this side does not (ws:// or wss://?)"
+            }
             Self::HttpVersion => "the peer does not speak HTTP/1.1",
             Self::Method => "the client asks for a WebSocket with a method other than GET",
             Self::BadTarget => "the client's request target is malformed or contradicts its Host",

@@ -26,6 +26,8 @@ pub enum Scan {
 #[derive(Clone, Debug)]
 pub struct HeadScanner {
     limit: usize,
+    /// What the head has to begin with.
+    begins: &'static [u8],
     seen: usize,
     place: Place,
 }
@@ -53,7 +55,13 @@ enum Place {
 impl HeadScanner {
     /// A scanner for one head of at most `limit` bytes, its empty line included.
     pub const fn new(limit: usize) -> Self {
-        Self { limit, seen: 0, place: Place::FirstLine }
+        Self { limit, begins: b"", seen: 0, place: Place::FirstLine }
+    }
+
+    /// The same, for the head of a response: what does not begin as one is refused at the first byte
+    /// that proves it. A server that speaks something else need not ever send a line.
+    pub const fn for_response(limit: usize) -> Self {
+        Self { begins: b"HTTP/1.", ..Self::new(limit) }
     }
 
     /// Looks at the bytes that follow those of the calls before.
@@ -66,7 +74,8 @@ impl HeadScanner {
     /// [`HeadTooLong`](HandshakeError::HeadTooLong) when `limit` bytes have come and the head has
     /// not ended, [`TargetTooLong`](HandshakeError::TargetTooLong) when not even its first line has;
     /// [`BadHead`](HandshakeError::BadHead) for a bare CR, a bare LF, NUL, a folded line or an
-    /// empty first line.
+    /// empty first line; [`Tls`](HandshakeError::Tls) where the head begins as a record of TLS;
+    /// [`HttpVersion`](HandshakeError::HttpVersion) for a response that does not begin as one.
     pub fn scan(&mut self, chunk: &[u8]) -> Result<Scan, HandshakeError> {
         match self.place {
             Place::Complete => return Ok(Scan::Complete(0)),
@@ -74,7 +83,14 @@ impl HeadScanner {
             _ => {}
         }
         for (at, &byte) in chunk.iter().enumerate() {
-            self.place = self.place.next(byte, self.seen == 0);
+            self.place = match self.begins.get(self.seen) {
+                // The records that begin a TLS connection, or refuse one: RFC 8446 §5.1.
+                _ if self.seen == 0 && matches!(byte, 0x15 | 0x16) => {
+                    Place::Failed(HandshakeError::Tls)
+                }
+                Some(&wanted) if byte != wanted => Place::Failed(HandshakeError::HttpVersion),
+                _ => self.place.next(byte, self.seen == 0),
+            };
             self.seen += 1;
             match self.place {
                 Place::Complete => return Ok(Scan::Complete(at + 1)),
@@ -183,6 +199,24 @@ mod tests {
         assert_eq!(every_cut(limit, HEAD), Err(HandshakeError::HeadTooLong { limit }));
         assert_eq!(every_cut(limit, &HEAD[..limit]), Err(HandshakeError::HeadTooLong { limit }));
         assert_eq!(every_cut(5, HEAD), Err(HandshakeError::TargetTooLong { limit: 5 }));
+    }
+
+    #[test]
+    fn what_cannot_become_a_response_is_refused_at_the_byte_that_proves_it() {
+        for (input, len) in [(&b"SSH-2.0"[..], 1), (b"HTTP/2.0 101", 6), (b"HTTQ", 4), (b"\r\n", 1)]
+        {
+            let mut scanner = HeadScanner::for_response(1024);
+            assert_eq!(scanner.scan(&input[..len - 1]), Ok(Scan::Partial), "{input:?}");
+            assert_eq!(scanner.scan(&input[len - 1..]), Err(HandshakeError::HttpVersion));
+        }
+        for tls in [b"\x16\x03", b"\x15\x03"] {
+            for mut scanner in [HeadScanner::new(1024), HeadScanner::for_response(1024)] {
+                assert_eq!(scanner.scan(tls), Err(HandshakeError::Tls));
+            }
+        }
+        let mut scanner = HeadScanner::for_response(1024);
+        let head = b"HTTP/1.1 101 x\r\n\r\n";
+        assert_eq!(scanner.scan(head), Ok(Scan::Complete(head.len())));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use tokio::{
     time::Instant,
 };
 use wsconn::{
-    Time,
+    Time, Timeout,
     opening::{Accept, Refusal, Request, ServerOpening, ServerOptions},
 };
 
@@ -101,10 +101,10 @@ impl Acceptor {
         let handshake = async {
             let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
             let answer = opening.respond(decide, Time::from_origin(origin.elapsed()));
-            handshake::write(&mut stream, &answer.response).await?;
+            handshake::write(&mut stream, answer.response.as_bytes()).await?;
             Ok((inbox, answer.result))
         };
-        let (inbox, result) = handshake::until(deadline, handshake).await?;
+        let (inbox, result) = handshake::until(deadline, Timeout::Handshake, handshake).await?;
         match result {
             Ok(opened) => {
                 let core = Core::new(stream, opened.connection, origin);

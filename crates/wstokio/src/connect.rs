@@ -1,15 +1,18 @@
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::Instant,
 };
 use wsconn::{
-    Time,
+    Time, Timeout,
     opening::ClientOptions,
     transport::{Error, Url, random},
 };
 
-use crate::{WebSocket, core::Core, handshake};
+use crate::{MaybeTls, WebSocket, core::Core, dial, handshake};
 
 /// Connects to a WebSocket server, as in `ws://127.0.0.1:8080/chat`, with the default options.
 ///
@@ -32,63 +35,118 @@ pub async fn connect(url: &str) -> Result<WebSocket, Error> {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Connector {
     options: ClientOptions,
+    connect_timeout: Duration,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<crate::tls::rustls::ClientConfig>>,
+}
+
+impl Default for Connector {
+    fn default() -> Self {
+        Self::new(ClientOptions::default())
+    }
 }
 
 impl Connector {
     /// A connector with these options.
     pub fn new(options: ClientOptions) -> Self {
-        Self { options }
+        Self {
+            options,
+            connect_timeout: Duration::from_secs(10),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
-    /// Connects over TCP, trying all addresses that the host has, and does the opening handshake. Both
-    /// together take at most [`ClientOptions::handshake_timeout`].
+    /// How long it may take until there is a TCP connection: the look-up of the host's name, and all of
+    /// its addresses together. Default: 10 seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// The TLS configuration for `wss://`. Default: servers are to have a certificate of an authority
+    /// that this system trusts, for the host of the URL.
+    ///
+    /// One of your own should offer no protocol but `http/1.1` (ALPN).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: impl Into<Arc<crate::tls::rustls::ClientConfig>>) -> Self {
+        self.tls = Some(config.into());
+        self
+    }
+
+    /// Connects over TCP, trying all addresses that the host has, one after the other; then does the TLS
+    /// handshake, if the URL is `wss://`, and the opening handshake. The latter two together take at most
+    /// [`ClientOptions::handshake_timeout`].
+    ///
+    /// A user and password in the URL become an `Authorization` header, unless the options have one.
     ///
     /// # Errors
     ///
     /// [`Error::Url`] if the URL is not one to connect to; [`Error::Io`] if there is no connection to
-    /// be had; [`Error::Handshake`] if the server does not open a WebSocket, with the status it
-    /// answered; [`Error::Timeout`]. Redirects are reported and not followed.
+    /// be had; `Error::Tls` if the server's certificate is not to be trusted, or it speaks no TLS;
+    /// [`Error::Handshake`] if the server does not open a WebSocket, with the status it answered;
+    /// [`Error::Timeout`], which names the step. Redirects are reported and not followed.
     ///
     /// *Cancel safety*: dropping it drops the connection.
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
-        let url = Url::parse(url)?.without_tls()?;
-        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
-        // In a box: a task keeps room for the largest of its waits as long as it lives.
-        let connecting = Box::pin(async {
-            let tcp = TcpStream::connect((url.host(), url.port())).await?;
-            // Small messages leave at once; those that belong together are written together.
-            tcp.set_nodelay(true)?;
-            self.upgrade(tcp, url).await
-        });
-        handshake::until(deadline, connecting).await
+        let url = parse(url)?;
+        // In boxes: a task keeps room for the largest of its waits as long as it lives.
+        let tcp = Box::pin(dial::connect(url.host(), url.port(), self.connect_timeout)).await?;
+        Box::pin(self.upgrade(tcp, url)).await
     }
 
-    /// Does the opening handshake on a stream that is connected to the server of `url` already.
+    /// Does the handshakes on a stream that is connected to the server of `url` already: a TCP stream
+    /// with options of your own, a Unix socket, a tunnel. For a stream that is encrypted already, give
+    /// a `ws://` URL.
     ///
     /// Errors and cancel safety as for [`connect`](Self::connect).
-    pub async fn connect_stream<S>(&self, stream: S, url: &str) -> Result<WebSocket<S>, Error>
+    pub async fn connect_stream<S>(
+        &self,
+        stream: S,
+        url: &str,
+    ) -> Result<WebSocket<MaybeTls<S>>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let url = Url::parse(url)?.without_tls()?;
-        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
-        handshake::until(deadline, Box::pin(self.upgrade(stream, url))).await
+        Box::pin(self.upgrade(stream, parse(url)?)).await
     }
 
-    async fn upgrade<S>(&self, mut stream: S, url: Url) -> Result<WebSocket<S>, Error>
+    async fn upgrade<S>(&self, stream: S, url: Url) -> Result<WebSocket<MaybeTls<S>>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
+        #[cfg(feature = "tls")]
+        let stream = if url.is_secure() {
+            let secured = crate::tls::connect(self.tls.clone(), stream, &url);
+            handshake::until(deadline, Timeout::Tls, secured).await?
+        } else {
+            MaybeTls::Plain(stream)
+        };
+        #[cfg(not(feature = "tls"))]
+        let stream = MaybeTls::Plain(stream);
+        handshake::until(deadline, Timeout::Handshake, self.open(stream, url)).await
+    }
+
+    async fn open<S>(&self, mut stream: S, url: Url) -> Result<WebSocket<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let origin = Instant::now();
         let mut opening = url.opening(&self.options)?;
-        handshake::write(&mut stream, opening.request()).await?;
+        handshake::write(&mut stream, opening.request().as_bytes()).await?;
         let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
         let now = Time::from_origin(origin.elapsed());
         let opened = opening.finish(random::masking_key, now).map_err(Error::Handshake)?;
         let core = Core::new(stream, opened.connection, origin);
         Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
     }
+}
+
+fn parse(url: &str) -> Result<Url, Error> {
+    let url = Url::parse(url)?;
+    if cfg!(feature = "tls") { Ok(url) } else { url.without_tls() }
 }

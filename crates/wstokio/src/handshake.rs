@@ -22,6 +22,10 @@ pub(crate) async fn read_head<S: AsyncRead + Unpin>(
         let len = match stream.read(buffer.room()).await {
             Ok(0) => return Err(Error::Handshake(HandshakeFailure::Eof)),
             Ok(len) => len,
+            // TLS without a close_notify.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(Error::Handshake(HandshakeFailure::Eof));
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::Io(error)),
         };
@@ -33,8 +37,10 @@ pub(crate) async fn read_head<S: AsyncRead + Unpin>(
 }
 
 /// Writes all of a request or a response.
-pub(crate) async fn write<S: AsyncWrite + Unpin>(stream: &mut S, head: &str) -> Result<(), Error> {
-    let mut rest = head.as_bytes();
+pub(crate) async fn write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    mut rest: &[u8],
+) -> Result<(), Error> {
     while !rest.is_empty() {
         match stream.write(rest).await {
             Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
@@ -51,13 +57,14 @@ pub(crate) async fn write<S: AsyncWrite + Unpin>(stream: &mut S, head: &str) -> 
     }
 }
 
-/// Runs the handshake up to its deadline.
+/// Runs the handshake up to its deadline, which is missed by `late`.
 pub(crate) async fn until<T>(
     deadline: Option<Instant>,
+    late: Timeout,
     handshake: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let Some(deadline) = deadline else { return handshake.await };
-    timeout_at(deadline, handshake).await.unwrap_or(Err(Error::Timeout(Timeout::Handshake)))
+    timeout_at(deadline, handshake).await.unwrap_or(Err(Error::Timeout(late)))
 }
 
 /// Ends the byte stream after a refusal, so that the peer gets to read it: to close at once, with

@@ -52,6 +52,9 @@
 //!
 //! - `deflate`: permessage-deflate, by the option `deflate` of the opening handshake; see `deflate`.
 //! - `stream`: [`WebSocket`] and its halves are `Stream` and `Sink`.
+//! - `tls`: `wss://` URLs, and TLS for servers, by rustls; see `tls`.
+//! - `webpki-roots`: with it, the authorities that Mozilla trusts, for systems that have none.
+//! - `deflate`: permessage-deflate (RFC 7692), once the options ask for it; see `deflate`.
 //! - `hyper`: accepts upgrades inside a hyper 1 server; see `hyper`.
 //!
 //! [tokio]: https://tokio.rs
@@ -61,17 +64,22 @@
 mod accept;
 mod connect;
 mod core;
+mod dial;
 mod handshake;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+mod maybe_tls;
 mod shared;
 mod socket;
 #[cfg(feature = "stream")]
 mod stream;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod wakers;
 
 pub use accept::{Acceptor, accept};
 pub use connect::{Connector, connect};
+pub use maybe_tls::MaybeTls;
 pub use socket::{Receiver, Sender, WebSocket};
 #[cfg(feature = "deflate")]
 pub use wsconn::deflate;

@@ -6,7 +6,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::Instant,
 };
 #[cfg(feature = "deflate")]
@@ -18,6 +17,7 @@ use wsconn::{
 };
 
 use crate::{
+    MaybeTls,
     core::{Core, Polled},
     shared::Shared,
     wakers::Waiter,
@@ -45,19 +45,19 @@ use crate::{
 /// [`recv`](Self::recv) gives `None` once the connection has ended, and
 /// [`close_info`](Self::close_info) tells how. Dropping the socket ends the byte stream without a
 /// closing handshake, which the peer sees as code 1006; call [`close`](Self::close) first.
-pub struct WebSocket<S = TcpStream> {
+pub struct WebSocket<S = MaybeTls> {
     receiver: Receiver<S>,
     sender: Sender<S>,
 }
 
 /// The receiving half of a [`WebSocket`]; see [`WebSocket::split`].
-pub struct Receiver<S = TcpStream> {
+pub struct Receiver<S = MaybeTls> {
     shared: Arc<Shared<S>>,
     inbox: Inbox,
 }
 
 /// The sending half of a [`WebSocket`]; see [`WebSocket::split`].
-pub struct Sender<S = TcpStream> {
+pub struct Sender<S = MaybeTls> {
     shared: Arc<Shared<S>>,
 }
 

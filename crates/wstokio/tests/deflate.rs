@@ -72,7 +72,7 @@ fn serve(acceptor: Acceptor) -> SocketAddr {
     told.recv().unwrap()
 }
 
-async fn echo(mut ws: WebSocket) -> Result<(), wstokio::Error> {
+async fn echo(mut ws: WebSocket<tokio::net::TcpStream>) -> Result<(), wstokio::Error> {
     let (rx, tx) = ws.halves();
     while let Some(message) = rx.recv().await? {
         tx.feed(message).await?;

@@ -11,7 +11,9 @@ use support::{
 };
 use wsconn::{OwnedMessage, Role};
 use wstest::reference::{self, Frame};
-use wstokio::{CloseCause, CloseCode, CloseInfo, Config, Connector, Error, Side, WebSocket};
+use wstokio::{
+    CloseCause, CloseCode, CloseInfo, Config, Connector, Error, MaybeTls, Side, WebSocket,
+};
 
 /// What the application saw of a session.
 #[derive(Debug, Default)]
@@ -313,7 +315,7 @@ fn handshake(role: Role, script: &Script) -> (Result<(), Error>, Handle) {
     let (stream, handle) = script.clone().stream();
     let connecting = async {
         let ws = match role {
-            Role::Server => wstokio::accept(stream).await?,
+            Role::Server => wstokio::accept(MaybeTls::Plain(stream)).await?,
             Role::Client => Connector::default().connect_stream(stream, "ws://a/").await?,
         };
         assert!(ws.close_info().is_none());

@@ -44,7 +44,7 @@ impl ClientOpening {
         let extensions = None;
         let mut opening = Self {
             extensions,
-            head: Head::new(options.max_head),
+            head: Head::of_response(options.max_head),
             deadline: now.after(options.handshake_timeout),
             options,
             host,

@@ -115,8 +115,12 @@ struct Head {
 }
 
 impl Head {
-    fn new(max: usize) -> Self {
+    fn of_request(max: usize) -> Self {
         Self { scanner: HeadScanner::new(max), bytes: Vec::new(), error: None }
+    }
+
+    fn of_response(max: usize) -> Self {
+        Self { scanner: HeadScanner::for_response(max), bytes: Vec::new(), error: None }
     }
 
     fn receive(&mut self, input: &[u8]) -> Progress {

@@ -36,7 +36,7 @@ impl ServerOpening {
     /// Waits for a request.
     pub fn new(options: Arc<ServerOptions>, now: Time) -> Self {
         Self {
-            head: Head::new(options.max_head),
+            head: Head::of_request(options.max_head),
             deadline: now.after(options.handshake_timeout),
             options,
         }

@@ -387,31 +387,42 @@ impl Driver {
 
     /// Writes what is queued. Ready if nothing is left to write, be it because the stream has failed.
     fn poll_write(&mut self, io: &mut impl Io) -> Poll<()> {
-        while !self.connection.outgoing().is_empty() && !self.is_over() {
-            match io.poll_write(self.connection.outgoing()) {
-                Poll::Ready(Ok(0)) => self.fail(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(len)) => {
-                    self.connection.advance(len);
-                    self.unflushed = true;
+        loop {
+            while !self.connection.outgoing().is_empty() && !self.is_over() {
+                match io.poll_write(self.connection.outgoing()) {
+                    Poll::Ready(Ok(0)) => self.fail(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(len)) => {
+                        self.connection.advance(len);
+                        self.unflushed = true;
+                    }
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Poll::Ready(Err(error)) => self.fail(error),
+                    Poll::Pending => return self.wait_to_write(io),
+                }
+            }
+            if !self.unflushed || self.is_over() {
+                pool::put_write(self.connection.reclaim());
+                return Poll::Ready(());
+            }
+            match io.poll_flush() {
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    if self.connection.is_blocked() {
+                        self.connection.advance(0);
+                    }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) => self.fail(error),
-                Poll::Pending => {
-                    self.connection.blocked(io.now());
-                    pool::put_write(self.connection.reclaim());
-                    return Poll::Pending;
-                }
+                Poll::Pending => return self.wait_to_write(io),
             }
         }
+    }
+
+    /// The stream takes no more, or keeps what it has been given in a buffer of its own, as TLS does.
+    fn wait_to_write(&mut self, io: &mut impl Io) -> Poll<()> {
+        self.connection.blocked(io.now());
         pool::put_write(self.connection.reclaim());
-        while self.unflushed && !self.is_over() {
-            match ready!(io.poll_flush()) {
-                Ok(()) => self.unflushed = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => self.fail(error),
-            }
-        }
-        Poll::Ready(())
+        Poll::Pending
     }
 
     /// Ends the byte stream as the connection says. Ready when nothing is left to wait for.
@@ -465,15 +476,19 @@ impl Driver {
     /// How many bytes a read brought; notes the end or the failure of the stream.
     fn note_read(&mut self, result: io::Result<usize>) -> Option<usize> {
         match result {
-            Ok(0) => {
-                self.read_ended = true;
-                self.connection.receive_eof();
-            }
+            Ok(0) => self.note_end(),
+            // TLS without a close_notify. The closing handshake tells whether anything was cut off.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.note_end(),
             Ok(len) => return Some(len),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => self.fail(error),
         }
         None
+    }
+
+    fn note_end(&mut self) {
+        self.read_ended = true;
+        self.connection.receive_eof();
     }
 
     /// Ready when a deadline has passed and the connection has been told.
