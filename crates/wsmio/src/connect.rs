@@ -10,7 +10,7 @@ use wsconn::{
     transport::{Error, Url, random},
 };
 
-use crate::{Stream, WebSocket, handshake::Handshake, shared::Core};
+use crate::{MaybeTls, Stream, WebSocket, handshake::Handshake, shared::Core};
 
 /// Connects to a WebSocket server, as in `ws://127.0.0.1:8080/chat`, with the default options.
 ///
@@ -34,25 +34,47 @@ pub fn connect(url: &str) -> Result<WebSocket, Error> {
 #[derive(Clone, Debug, Default)]
 pub struct Connector {
     options: ClientOptions,
+    #[cfg(feature = "tls")]
+    tls: Option<std::sync::Arc<crate::tls::rustls::ClientConfig>>,
 }
 
 impl Connector {
     /// A connector with these options.
     pub fn new(options: ClientOptions) -> Self {
-        Self { options }
+        Self {
+            options,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
-    /// Connects over TCP, trying all addresses that the host has, and does the opening handshake. Both
-    /// together take at most [`ClientOptions::handshake_timeout`], besides the look-up of the host's
-    /// name.
+    /// The TLS configuration for `wss://`. Default: servers are to have a certificate of an authority
+    /// that this system trusts, for the host of the URL.
+    ///
+    /// One of your own should offer no protocol but `http/1.1` (ALPN).
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        mut self,
+        config: impl Into<std::sync::Arc<crate::tls::rustls::ClientConfig>>,
+    ) -> Self {
+        self.tls = Some(config.into());
+        self
+    }
+
+    /// Connects over TCP, trying all addresses that the host has; then does the TLS handshake, if the
+    /// URL is `wss://`, and the opening handshake. All together take at most
+    /// [`ClientOptions::handshake_timeout`], besides the look-up of the host's name.
+    ///
+    /// A user and password in the URL become an `Authorization` header, unless the options have one.
     ///
     /// # Errors
     ///
     /// [`Error::Url`] if the URL is not one to connect to; [`Error::Io`] if there is no connection to
-    /// be had; [`Error::Handshake`] if the server does not open a WebSocket, with the status it
-    /// answered; [`Error::Timeout`]. Redirects are reported and not followed.
+    /// be had; `Error::Tls` if the server's certificate is not to be trusted, or it speaks no TLS;
+    /// [`Error::Handshake`] if the server does not open a WebSocket, with the status it answered;
+    /// [`Error::Timeout`]. Redirects are reported and not followed.
     pub fn connect(&self, url: &str) -> Result<WebSocket, Error> {
-        let url = Url::parse(url)?.without_tls()?;
+        let url = parse(url)?;
         let addresses = (url.host(), url.port()).to_socket_addrs()?;
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
@@ -78,20 +100,34 @@ impl Connector {
         }
     }
 
-    /// Does the opening handshake on a stream that is connected to the server of `url` already.
+    /// Does the handshakes on a stream that is connected to the server of `url` already. For one that is
+    /// encrypted already, give a `ws://` URL.
     ///
     /// Errors as for [`connect`](Self::connect).
-    pub fn connect_stream<S: Stream>(&self, stream: S, url: &str) -> Result<WebSocket<S>, Error> {
+    pub fn connect_stream<S: Stream>(
+        &self,
+        stream: S,
+        url: &str,
+    ) -> Result<WebSocket<MaybeTls<S>>, Error> {
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
-        self.upgrade(stream, &Url::parse(url)?.without_tls()?, deadline)
+        self.upgrade(stream, &parse(url)?, deadline)
     }
 
     fn upgrade<S: Stream>(
         &self,
-        mut stream: S,
+        stream: S,
         url: &Url,
         deadline: Option<Instant>,
-    ) -> Result<WebSocket<S>, Error> {
+    ) -> Result<WebSocket<MaybeTls<S>>, Error> {
+        #[cfg(feature = "tls")]
+        let mut stream = if url.is_secure() {
+            let secured = crate::tls::connect(self.tls.clone(), stream, url, deadline)?;
+            MaybeTls::Tls(Box::new(secured))
+        } else {
+            MaybeTls::Plain(stream)
+        };
+        #[cfg(not(feature = "tls"))]
+        let mut stream = MaybeTls::Plain(stream);
         let origin = Instant::now();
         let mut opening = url.opening(&self.options)?;
         let mut handshake = Handshake::new(&mut stream, deadline)?;
@@ -102,4 +138,9 @@ impl Connector {
         let core = Core::new(stream, opened.connection, origin);
         Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
     }
+}
+
+fn parse(url: &str) -> Result<Url, Error> {
+    let url = Url::parse(url)?;
+    if cfg!(feature = "tls") { Ok(url) } else { url.without_tls() }
 }

@@ -70,7 +70,11 @@ impl<'a, S: Stream> Handshake<'a, S> {
         }
     }
 
-    fn block<T>(&mut self, mut step: impl FnMut(&mut S) -> io::Result<T>) -> Result<T, Error> {
+    /// Does what may have to wait, and waits.
+    pub(crate) fn block<T>(
+        &mut self,
+        mut step: impl FnMut(&mut S) -> io::Result<T>,
+    ) -> Result<T, Error> {
         loop {
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Err(Error::Timeout(Timeout::Handshake));

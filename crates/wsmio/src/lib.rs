@@ -17,6 +17,12 @@
 //! # }
 //! ```
 //!
+//! `wss://` URLs need the feature `tls`, which is off by default.
+#![cfg_attr(
+    feature = "tls",
+    doc = "See [`tls`] for other roots, and for a server that accepts TLS."
+)]
+//!
 //! # Two threads
 //!
 //! Each half blocks on its own; pongs and the closing handshake go on whichever of them is blocked.
@@ -50,11 +56,12 @@
 //!
 //! # A server
 //!
-//! An event loop in each thread calls a [`Handler`]. What it sends while it handles what one read
-//! brought leaves in one write.
+//! For a few clients, [`accept`] each of them and give it a thread, or two. For many, an event loop in
+//! each thread calls a [`Handler`]. What it sends while it handles what one read brought leaves in one
+//! write. The loop speaks no TLS: put what does in front of it, such as a proxy.
 //!
 //! ```
-//! use wsmio::{Handler, Message, Peer, PreparedMessage, Server};
+//! use wsmio::{CloseCode, Handler, Message, Peer, PreparedMessage, Sent, Server};
 //!
 //! struct Echo;
 //!
@@ -62,7 +69,10 @@
 //!     type State = ();
 //!
 //!     fn message(&mut self, peer: &mut Peer<'_, ()>, message: Message<'_>) {
-//!         peer.send(message);
+//!         if peer.send(message) == Sent::Refused {
+//!             // It sends without reading.
+//!             let _ = peer.close(CloseCode::TRY_AGAIN_LATER, "you read too slowly");
+//!         }
 //!     }
 //! }
 //!
@@ -89,7 +99,15 @@
 //! Where there is an async runtime already, or much else to wait for, take `wstokio`. Take this one
 //! for tools and devices that have none, for programs of a few threads that each wait for one
 //! connection, and for servers that only move messages and want the last microsecond: the event loop
-//! has one buffer for all its connections and needs no task, lock or waker for any of them.
+//! has one buffer for all its connections and needs no task, lock or waker for any of them. It serves
+//! WebSockets over TCP and nothing else: for HTTP beside them, or TLS in the same process for many
+//! clients, take `wstokio`.
+//!
+//! # Features
+//!
+//! - `tls`: `wss://` URLs, and TLS for blocking servers, by rustls; see `tls`.
+//! - `webpki-roots`: with it, the authorities that Mozilla trusts, for systems that have none.
+//! - `deflate`: permessage-deflate (RFC 7692), once the options ask for it; see `deflate`.
 //!
 //! [mio]: https://docs.rs/mio
 
@@ -99,14 +117,18 @@
 mod accept;
 mod connect;
 mod handshake;
+mod maybe_tls;
 mod server;
 mod shared;
 mod socket;
 mod stream;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod wait;
 
 pub use accept::{Acceptor, accept};
 pub use connect::{Connector, connect};
+pub use maybe_tls::MaybeTls;
 pub use server::{ConnectionId, Handler, Peer, Remote, RemoteError, Sent, Server};
 pub use socket::{Receiver, Sender, WebSocket};
 pub use stream::Stream;

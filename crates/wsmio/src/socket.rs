@@ -1,6 +1,5 @@
 use std::{
     io,
-    net::TcpStream,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +13,7 @@ use wsconn::{
 };
 
 use crate::{
-    Stream,
+    MaybeTls, Stream,
     shared::{Core, Half, Shared, Waiting},
 };
 
@@ -35,20 +34,20 @@ use crate::{
 /// [`recv`](Self::recv) gives `None` once the connection has ended, and
 /// [`close_info`](Self::close_info) tells how. Dropping the socket ends the byte stream without a
 /// closing handshake, which the peer sees as code 1006; call [`close`](Self::close) first.
-pub struct WebSocket<S = TcpStream> {
+pub struct WebSocket<S = MaybeTls> {
     receiver: Receiver<S>,
     sender: Sender<S>,
 }
 
 /// The receiving half of a [`WebSocket`]; see [`WebSocket::split`].
-pub struct Receiver<S = TcpStream> {
+pub struct Receiver<S = MaybeTls> {
     shared: Arc<Shared<S>>,
     inbox: Inbox,
     waiting: Waiting,
 }
 
 /// The sending half of a [`WebSocket`]; see [`WebSocket::split`].
-pub struct Sender<S = TcpStream> {
+pub struct Sender<S = MaybeTls> {
     shared: Arc<Shared<S>>,
     waiting: Waiting,
 }

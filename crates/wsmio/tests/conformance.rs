@@ -172,6 +172,12 @@ fn every_vector_holds_over_blocking_tcp_whatever_is_called_to_receive() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn every_vector_holds_over_tls() {
+    check(&Blocking::<wsmio::tls::TlsStream>::new(By::Recv), Cuts::Few);
+}
+
 /// What came of a connection.
 type Ended = (Vec<OwnedMessage>, CloseInfo);
 

@@ -1,4 +1,4 @@
-//! Two halves of a socket, each in a thread that blocks, over TCP and Unix sockets.
+//! Two halves of a socket, each in a thread that blocks, over TCP, Unix sockets and TLS.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
 
 mod support;
@@ -15,8 +15,8 @@ use wsconn::{OwnedMessage, Role};
 use wsmio::{CloseCode, Error, Receiver, Sender, Stream, WebSocket};
 use wstest::reference::Frame;
 
-/// Each test over both kinds of stream.
-macro_rules! over_both {
+/// Each test over every kind of stream.
+macro_rules! over_each {
     ($($name:ident)*) => {
         mod over_tcp {
             $(#[test] fn $name() { super::$name::<super::TcpStream>(); })*
@@ -24,10 +24,14 @@ macro_rules! over_both {
         mod over_unix {
             $(#[test] fn $name() { super::$name::<super::UnixStream>(); })*
         }
+        #[cfg(feature = "tls")]
+        mod over_tls {
+            $(#[test] fn $name() { super::$name::<wsmio::tls::TlsStream>(); })*
+        }
     };
 }
 
-over_both! {
+over_each! {
     thousands_of_messages_cross_both_ways_while_both_halves_are_busy
     while_the_sender_is_blocked_at_the_high_water_mark_pongs_still_go_out
     a_half_that_closes_sees_the_closing_handshake_through
@@ -287,17 +291,17 @@ fn the_end_is_seen_wherever_it_comes_behind_a_message<S: Pair>() {
             for _ in 0..n {
                 std::hint::spin_loop();
             }
-            drop(peer);
+            peer.shutdown_write().unwrap();
+            peer
         };
-        let together = n % 3 == 0;
         thread::scope(|scope| {
-            if together {
-                end();
-            } else {
-                scope.spawn(end);
-            }
+            let (_early, late) = match n % 3 {
+                0 => (Some(end()), None),
+                _ => (None, Some(scope.spawn(end))),
+            };
             assert_eq!(ws.recv().unwrap(), Some("x".into()));
             assert_eq!(ws.recv().unwrap(), None);
+            drop(late.map(|late| late.join()));
         });
     }
 }

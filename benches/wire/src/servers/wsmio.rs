@@ -1,6 +1,6 @@
 //! wsmio's event loop. It writes together what is sent while it handles what has arrived.
 
-use wsmio::{Handler, Message, Peer, Remote, Server};
+use wsmio::{Handler, Message, Peer, PreparedMessage, Remote, Server};
 
 use super::Mode;
 use crate::Result;
@@ -16,7 +16,7 @@ impl Handler for Echo {
     fn message(&mut self, peer: &mut Peer<'_, ()>, message: Message<'_>) {
         match &self.all {
             None => drop(peer.send(message)),
-            Some(all) => all.broadcast(message.to_owned()),
+            Some(all) => drop(all.broadcast(&PreparedMessage::new(message))),
         }
     }
 }

@@ -2,6 +2,9 @@
 #![allow(dead_code, unreachable_pub)] // not every test uses all of it
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
+#[cfg(feature = "tls")]
+pub mod tls;
+
 use std::{
     fs,
     io::{ErrorKind, Read, Write},

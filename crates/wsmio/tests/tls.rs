@@ -1,0 +1,242 @@
+//! TLS: connecting, accepting, and what it does to the two directions and to the end.
+#![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
+
+mod support;
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use support::{
+    LONG, Pair, close, from_client, quiet, read_frame, socket, thread_number, tls::configs,
+    wait_until_asleep,
+};
+use wsconn::Role;
+use wsmio::{
+    Acceptor, CloseCode, Connector, Error, MaybeTls, WebSocket,
+    opening::ClientOptions,
+    tls::{
+        self, TlsAcceptor, TlsFailure, TlsStream,
+        rustls::{ClientConnection, StreamOwned},
+    },
+};
+use wstest::reference::Frame;
+
+/// A listener, and the URL of it.
+fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("wss://localhost:{}/", listener.local_addr().unwrap().port());
+    (listener, url)
+}
+
+fn connector() -> Connector {
+    Connector::default().tls(configs().1)
+}
+
+#[test]
+fn a_wss_url_is_connected_to_and_a_server_accepts_over_tls() {
+    let (listener, url) = listen();
+    let serving = thread::spawn(move || {
+        let tls = TlsAcceptor::new(configs().0);
+        let stream = tls.accept(listener.accept().unwrap().0).unwrap();
+        let mut ws = Acceptor::default().accept(stream).unwrap();
+        let (rx, tx) = ws.halves();
+        while let Some(message) = rx.recv().unwrap() {
+            tx.send(message).unwrap();
+        }
+        ws.close_info().unwrap().clone()
+    });
+    let mut ws: WebSocket = connector().connect(&url).unwrap();
+    for len in [0, 20, 1 << 20] {
+        let message = vec![7; len];
+        ws.send(&message).unwrap();
+        assert_eq!(ws.recv().unwrap(), Some((&message).into()));
+    }
+    ws.close(CloseCode::NORMAL, "bye").unwrap();
+    assert!(ws.close_info().unwrap().clean);
+    let info = serving.join().unwrap();
+    assert!(info.clean && info.reason == "bye", "{info}");
+}
+
+/// What connecting comes to if a server does this with the stream.
+fn failure(connector: &Connector, serve: impl FnOnce(TcpStream) + Send + 'static) -> Error {
+    let (listener, url) = listen();
+    let serving = thread::spawn(move || serve(listener.accept().unwrap().0));
+    let error = connector.connect(&url).err().unwrap();
+    serving.join().unwrap();
+    error
+}
+
+#[test]
+fn a_tls_handshake_that_fails_says_why() {
+    let accept = |tcp| {
+        let error = TlsAcceptor::new(configs().0).accept(tcp).unwrap_err();
+        assert!(matches!(error, Error::Tls(TlsFailure::Protocol(_))), "{error:?}");
+        assert!(error.to_string().contains("does not trust"), "{error}");
+    };
+    let error = failure(&Connector::default(), accept);
+    assert!(error.to_string().contains("authority that is not trusted"), "{error}");
+    let plain = |mut tcp: TcpStream| {
+        tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = tcp.read(&mut [0; 1000]);
+    };
+    let error = failure(&connector(), plain);
+    assert!(matches!(error, Error::Tls(TlsFailure::Protocol(_))), "{error:?}");
+    assert!(error.to_string().contains("does not speak TLS"), "{error}");
+    let error = failure(&connector(), |mut tcp| {
+        tcp.shutdown(Shutdown::Write).unwrap();
+        let _ = tcp.read_to_end(&mut Vec::new());
+    });
+    assert!(matches!(error, Error::Tls(TlsFailure::Eof)), "{error:?}");
+}
+
+#[test]
+fn a_tls_handshake_has_its_deadline_on_both_sides() {
+    let short = Duration::from_millis(50);
+    let mut options = ClientOptions::default();
+    options.handshake_timeout = short;
+    let connector = Connector::new(options).tls(configs().1);
+    let (done, silent) = mpsc::channel::<()>();
+    let (listener, url) = listen();
+    let serving = thread::spawn(move || {
+        let tcp = listener.accept().unwrap().0;
+        let _ = silent.recv();
+        drop(tcp);
+    });
+    let error = connector.connect(&url).err().unwrap();
+    assert!(matches!(error, Error::Timeout(_)), "{error:?}");
+    drop(done);
+    serving.join().unwrap();
+    let (one, _other) = TcpStream::pair();
+    let error = TlsAcceptor::new(configs().0).handshake_timeout(short).accept(one).unwrap_err();
+    assert!(matches!(error, Error::Timeout(_)), "{error:?}");
+}
+
+#[test]
+fn a_stream_of_the_callers_own_is_secured_for_a_wss_url_only() {
+    for (url, secured) in [("wss://localhost/", true), ("ws://localhost/", false)] {
+        let (one, other) = TcpStream::pair();
+        let serving = thread::spawn(move || match secured {
+            true => {
+                let stream = TlsAcceptor::new(configs().0).accept(other).unwrap();
+                Acceptor::default().accept(stream).unwrap().send("hello").unwrap();
+            }
+            false => Acceptor::default().accept(other).unwrap().send("hello").unwrap(),
+        });
+        let mut ws: WebSocket<MaybeTls<TcpStream>> = connector().connect_stream(one, url).unwrap();
+        assert_eq!(ws.recv().unwrap(), Some("hello".into()));
+        serving.join().unwrap();
+    }
+}
+
+#[test]
+fn an_end_without_close_notify_is_abnormal_before_both_close_frames_and_clean_after_them() {
+    for closed in [false, true] {
+        let (stream, mut peer) = TlsStream::pair();
+        let mut ws = socket(Role::Server, stream, quiet());
+        let mut frames = vec![Frame::new(1, "x")];
+        frames.extend(closed.then(|| close(1000, "")));
+        peer.write_all(&from_client(&frames)).unwrap();
+        peer.get_ref().shutdown(Shutdown::Write).unwrap();
+        assert_eq!(ws.recv().unwrap(), Some("x".into()));
+        while let Ok(Some(_)) | Err(_) = ws.recv() {}
+        let info = ws.close_info().unwrap();
+        assert_eq!(
+            (info.clean, info.code.get()),
+            if closed { (true, 1000) } else { (false, 1006) }
+        );
+        if closed {
+            assert_eq!(read_frame(&mut peer), close(1000, ""));
+        }
+        // Ours is there: it is no end that something may have been cut off at.
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+/// The client's side of TLS, with which the test can do what rustls can.
+fn raw(tcp: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = "localhost".try_into().unwrap();
+    StreamOwned::new(ClientConnection::new(configs().1, name).unwrap(), tcp)
+}
+
+#[test]
+fn no_record_is_lost_to_new_keys_while_a_write_is_blocked() {
+    const HUGE: usize = 12 << 20;
+    let (one, other) = TcpStream::pair();
+    let accepting = thread::spawn(|| TlsAcceptor::new(configs().0).accept(one).unwrap());
+    let mut peer = raw(other);
+    while peer.conn.is_handshaking() {
+        peer.conn.complete_io(&mut peer.sock).unwrap();
+    }
+    let stream = accepting.join().unwrap();
+    let mut config = quiet();
+    config.max_outgoing = 1000;
+    let (mut rx, mut tx) = socket(Role::Server, stream, config).split();
+    let (number, numbers) = mpsc::channel();
+    let sending = thread::spawn(move || {
+        number.send(thread_number()).unwrap();
+        tx.send(&vec![7; HUGE]).unwrap();
+        tx.send("behind it").unwrap();
+        tx
+    });
+    wait_until_asleep(&numbers.recv_timeout(LONG).unwrap());
+    // It asks for new keys of the other side again and again, and reads nothing.
+    let (got, count) = mpsc::channel();
+    let receiving = thread::spawn(move || {
+        while let Some(message) = rx.recv().unwrap() {
+            got.send(message.as_text().unwrap().to_owned()).unwrap();
+        }
+        rx
+    });
+    for n in 0..20 {
+        peer.conn.refresh_traffic_keys().unwrap();
+        peer.write_all(&from_client(&[Frame::new(1, n.to_string())])).unwrap();
+        assert_eq!(count.recv_timeout(LONG).unwrap(), n.to_string());
+    }
+    let frame = read_frame(&mut peer);
+    assert!(frame.payload.len() == HUGE && frame.payload.iter().all(|byte| *byte == 7));
+    assert_eq!(read_frame(&mut peer).payload, b"behind it");
+    peer.write_all(&from_client(&[close(1000, "")])).unwrap();
+    assert_eq!(read_frame(&mut peer), close(1000, ""));
+    peer.conn.send_close_notify();
+    while peer.conn.wants_write() {
+        peer.conn.complete_io(&mut peer.sock).unwrap();
+    }
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    peer.sock.shutdown(Shutdown::Write).unwrap();
+    let ws = receiving.join().unwrap().reunite(sending.join().unwrap()).ok().unwrap();
+    assert!(ws.close_info().unwrap().clean);
+}
+
+#[test]
+fn a_record_that_was_changed_on_the_way_ends_the_connection() {
+    let (stream, mut peer) = TlsStream::pair();
+    let mut ws = socket(Role::Server, stream, quiet());
+    let mut tcp = peer.get_ref().try_clone().unwrap();
+    peer.write_all(&from_client(&[Frame::new(1, "x")])).unwrap();
+    assert_eq!(ws.recv().unwrap(), Some("x".into()));
+    tcp.write_all(&[23, 3, 3, 0, 32]).unwrap();
+    tcp.write_all(&[0; 32]).unwrap();
+    let error = ws.recv().unwrap_err();
+    assert!(
+        matches!(&error, Error::Io(error) if error.kind() == ErrorKind::InvalidData),
+        "{error}"
+    );
+    assert_eq!(ws.close_info().unwrap().code, CloseCode::ABNORMAL);
+    // The peer is told.
+    assert!(peer.read(&mut [0]).unwrap_err().to_string().contains("BadRecordMac"));
+}
+
+#[test]
+fn the_session_tells_what_was_agreed() {
+    let (one, other) = TlsStream::pair();
+    assert!(other.session().peer_certificates().is_some_and(|chain| chain.len() == 1));
+    assert_eq!(one.session().alpn_protocol(), Some(&b"http/1.1"[..]));
+    let unknown = tls::client_config_without_verification();
+    assert!(!unknown.alpn_protocols.is_empty());
+}
