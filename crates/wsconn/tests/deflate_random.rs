@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use wsconn::{
-    Config, Delivery, OwnedMessage, Role,
+    Config, Delivery, OwnedMessage, PreparedMessage, Role,
     deflate::{Compress, DeflateOptions},
 };
 use wstest::{
     drive::{Driver, Trace, connection, pieces},
+    pair::Pair,
     reference::{Event, decode},
 };
 
@@ -76,6 +77,36 @@ fn sent() -> impl Strategy<Value = Sent> {
     )
 }
 
+/// How one end of a pair sends a message.
+#[derive(Clone, Debug)]
+enum How {
+    Whole(Compress),
+    /// In parts that end here.
+    Parts(Compress, Vec<prop::sample::Index>),
+    Prepared,
+}
+
+#[derive(Clone, Debug)]
+struct Exchange {
+    from: Role,
+    payload: Vec<u8>,
+    how: How,
+    /// Whether it arrives before anything else is sent.
+    arrives: bool,
+}
+
+fn exchange() -> impl Strategy<Value = Exchange> {
+    let compress = || select(vec![Compress::Auto, Compress::Yes, Compress::No]);
+    let how = prop_oneof![
+        2 => compress().prop_map(How::Whole),
+        1 => (compress(), vec(any::<prop::sample::Index>(), 1..4))
+            .prop_map(|(compress, ends)| How::Parts(compress, ends)),
+        1 => Just(How::Prepared),
+    ];
+    (select(vec![Role::Client, Role::Server]), payload(), how, any::<bool>())
+        .prop_map(|(from, payload, how, arrives)| Exchange { from, payload, how, arrives })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -138,6 +169,58 @@ proptest! {
         prop_assert_eq!(&trace.close, &None);
         prop_assert!(trace.events == expected, "{:?}", driver);
         prop_assert!(trace.unfinished.is_none());
+    }
+
+    #[test]
+    fn both_ends_of_a_pair_receive_what_the_other_sent_however_it_did(
+        client in options(),
+        server in options(),
+        takeover in any::<[bool; 2]>(),
+        exchanges in vec(exchange(), 1..10),
+        cut in prop_oneof![Just(1), 1_usize..100, Just(usize::MAX)],
+    ) {
+        let mut config = Config::default();
+        config.max_outgoing = usize::MAX;
+        let mut pair = Pair::new(config.clone(), config);
+        pair.cut = cut;
+        // What has to be agreed is; all else is each side's own.
+        for (role, own) in [(Role::Client, client), (Role::Server, server)] {
+            let mut options = own;
+            let [ours, theirs] = if role == Role::Client { [0, 1] } else { [1, 0] };
+            options.context_takeover = takeover[ours];
+            options.peer_context_takeover = takeover[theirs];
+            pair.end(role).connection.enable_deflate(options);
+        }
+        let mut expected = [Vec::new(), Vec::new()];
+        for Exchange { from, payload, how, arrives } in &exchanges {
+            let connection = &mut pair.end(*from).connection;
+            match how {
+                How::Whole(compress) => connection.send_as(payload, *compress).unwrap(),
+                How::Parts(compress, ends) => {
+                    let mut ends: Vec<_> =
+                        ends.iter().map(|end| end.index(payload.len() + 1)).collect();
+                    ends.sort_unstable();
+                    let parts = pieces(payload, &ends);
+                    for (at, part) in parts.iter().enumerate() {
+                        let fin = at + 1 == parts.len();
+                        connection.send_fragment_as(*part, fin, *compress).unwrap();
+                    }
+                }
+                How::Prepared => {
+                    connection.send_prepared(&PreparedMessage::new(payload)).unwrap();
+                }
+            }
+            let at = usize::from(*from == Role::Client);
+            expected[at].push(Event::Message(OwnedMessage::Binary(payload.clone())));
+            if *arrives {
+                pair.run();
+            }
+        }
+        pair.run();
+        let [to_client, to_server] = expected;
+        prop_assert!(pair.client.events == to_client);
+        prop_assert!(pair.server.events == to_server);
+        prop_assert!(pair.client.connection.is_open() && pair.server.connection.is_open());
     }
 
     /// Whatever comes, it is taken or refused, the same way however it is cut; nothing panics and

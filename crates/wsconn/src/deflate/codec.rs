@@ -1,6 +1,6 @@
 //! The codec: `zlib-rs` itself, and not `flate2` on it, which cannot set the memory level.
 
-use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateError, InflateFlush, Status};
 
 use super::{DeflateOptions, TAIL};
 
@@ -74,6 +74,14 @@ pub(crate) struct Inflater {
     idle: bool,
 }
 
+/// What a step came to.
+pub(crate) struct Inflated {
+    pub(crate) read: usize,
+    pub(crate) written: usize,
+    /// Whether what follows that is not DEFLATE.
+    pub(crate) corrupt: bool,
+}
+
 /// The data is not DEFLATE.
 #[derive(Debug)]
 pub(crate) struct Corrupt;
@@ -90,23 +98,25 @@ impl Inflater {
         self.idle = true;
     }
 
-    /// Inflates as much as there is room for, and says how much was read and written. Nothing more can
-    /// be had of what was read where room is left.
-    pub(crate) fn inflate(
-        &mut self,
-        input: &[u8],
-        output: &mut [u8],
-    ) -> Result<(usize, usize), Corrupt> {
+    /// Inflates as much as there is room for. Nothing more can be had of what was read where room is
+    /// left.
+    pub(crate) fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Inflated {
         self.idle &= input.is_empty();
-        self.fresh &= input.is_empty();
-        let (status, read, written) = self.step(input, output, InflateFlush::NoFlush)?;
-        if status == Status::StreamEnd {
+        loop {
+            self.fresh &= input.is_empty();
+            let (result, inflated) = self.step(input, output, InflateFlush::NoFlush);
+            if !matches!(result, Ok(Status::StreamEnd)) {
+                return inflated;
+            }
             // RFC 7692 §7.2.1 allows blocks with BFINAL, and further blocks behind. zlib takes it for
             // the end of the context, and so do those who send it: they must begin another stream.
             self.inflate.reset(NO_HEADER);
             self.fresh = true;
+            if inflated.read > 0 || inflated.written > 0 || input.is_empty() {
+                return inflated;
+            }
+            // That stream had ended, by the tail of the message before: all this is of another.
         }
-        Ok((read, written))
     }
 
     /// Ends a message, of which all has been inflated: puts back the tail that is not sent, and makes
@@ -121,8 +131,8 @@ impl Inflater {
                 *to = *from;
             }
             let mut output = [0; 16];
-            let (_, read, written) = self.step(&probe, &mut output, InflateFlush::Block)?;
-            if read != TAIL.len() || written > 0 {
+            let (_, inflated) = self.step(&probe, &mut output, InflateFlush::Block);
+            if inflated.corrupt || inflated.read != TAIL.len() || inflated.written > 0 {
                 return Err(Corrupt);
             }
         }
@@ -134,11 +144,12 @@ impl Inflater {
         input: &[u8],
         output: &mut [u8],
         flush: InflateFlush,
-    ) -> Result<(Status, usize, usize), Corrupt> {
+    ) -> (Result<Status, InflateError>, Inflated) {
         let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
-        let status = self.inflate.decompress(input, output, flush).map_err(|_| Corrupt)?;
+        let result = self.inflate.decompress(input, output, flush);
         let read = since(self.inflate.total_in(), read);
-        Ok((status, read, since(self.inflate.total_out(), written)))
+        let written = since(self.inflate.total_out(), written);
+        (result, Inflated { read, written, corrupt: result.is_err() })
     }
 }
 
