@@ -20,7 +20,7 @@ use wsmio::{
 use wstest::{drive::KEY, reference::Frame};
 
 /// As one connection uses up in a turn.
-const TURN: usize = 64 << 10;
+const TURN: usize = 32 << 10;
 
 fn compressing() -> ServerOptions {
     let mut options = ServerOptions::default();
@@ -124,6 +124,49 @@ fn many_messages_that_were_compressed_take_their_turns_with_the_others() {
         assert!(*last >= 400 * (16 << 10) / TURN / 2, "{turns:?}, behind the request: {behind}");
         assert!(turns.is_sorted());
     }
+}
+
+#[test]
+fn of_64_floods_each_has_one_turn_between_two_of_another_connection() {
+    const FLOODS: usize = 64;
+    const COUNT: usize = 20;
+    let (tell, told) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<TcpStream>();
+    let gate = std::sync::Mutex::new(Some(gate));
+    let server = Running::new(1, compressing(), move || {
+        let (tell, gate) = (tell.clone(), gate.lock().unwrap().take().unwrap());
+        let (mut other, mut floods) = (None, 0);
+        let turn = from_client(&[Frame::new(1, "turn")]);
+        OnMessage(move |_: &mut Peer<'_, ()>, message: Message<'_>| match message {
+            Message::Text("begin") => {
+                tell.send(usize::MAX).unwrap();
+                other = Some(gate.recv_timeout(LONG).unwrap());
+            }
+            Message::Text(_) => {
+                tell.send(std::mem::take(&mut floods)).unwrap();
+                other.as_mut().unwrap().write_all(&turn).unwrap();
+            }
+            // Each is a turn's work.
+            Message::Binary(_) => floods += 1,
+        })
+    });
+    let flood = flood(COUNT, TURN);
+    let mut flooding: Vec<_> = (0..FLOODS).map(|_| client(server.addr)).collect();
+    let mut gate = client(server.addr);
+    gate.write_all(&from_client(&[Frame::new(1, "begin")])).unwrap();
+    assert_eq!(told.recv_timeout(LONG), Ok(usize::MAX));
+    gate.write_all(&from_client(&[Frame::new(1, "turn")])).unwrap();
+    for stream in &mut flooding {
+        stream.write_all(&flood).unwrap();
+    }
+    go.send(gate).unwrap();
+    let (mut all, mut most) = (0, 0);
+    while all < FLOODS * COUNT {
+        let floods = told.recv_timeout(LONG).unwrap();
+        (all, most) = (all + floods, most.max(floods));
+    }
+    println!("at most {most} turns of floods between two of another connection");
+    assert!((FLOODS / 2..=2 * FLOODS).contains(&most), "{most}");
 }
 
 #[test]

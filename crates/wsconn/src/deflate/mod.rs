@@ -125,6 +125,13 @@ struct Codecs {
 }
 
 impl State {
+    /// Before a wait: others have their turn, and the buffer of a message that was assembled is kept for
+    /// another one on this thread.
+    pub(crate) fn release(&mut self, buffer: Vec<u8>) {
+        self.spent = 0;
+        pool::put_buffer(buffer);
+    }
+
     /// Frees all there is: nothing more will be sent or received.
     pub(crate) fn discard(&mut self) {
         *self.codecs() = Codecs::default();
@@ -152,9 +159,4 @@ impl Connection {
     pub fn deflate(&self) -> Option<&DeflateOptions> {
         self.deflate.as_ref().map(|state| &state.options)
     }
-}
-
-/// Keeps the buffer of a message that was assembled, for another one on this thread.
-pub(crate) fn keep_buffer(buffer: Vec<u8>) {
-    pool::put_buffer(buffer);
 }

@@ -120,8 +120,8 @@ impl Connection {
     pub fn release(&mut self) {
         let _kept = self.input.release();
         #[cfg(feature = "deflate")]
-        if self.deflate.is_some() {
-            crate::deflate::keep_buffer(_kept);
+        if let Some(state) = &mut self.deflate {
+            state.release(_kept);
         }
     }
 
