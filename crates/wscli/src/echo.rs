@@ -4,15 +4,17 @@ use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, thread, time::Durat
 
 use clap::Args;
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket},
     runtime::{Builder, Runtime},
 };
 use wstokio::{
     Acceptor, Config, Error,
     opening::{OriginPolicy, ServerOptions},
+    tls::TlsAcceptor,
 };
 
-use crate::{Transport, cannot_listen, deflate::Deflate, size};
+use crate::{Transport, cannot_listen, deflate::Deflate, size, tls::ServerTls};
 
 #[derive(Args)]
 #[command(
@@ -36,6 +38,8 @@ pub(crate) struct Arguments {
     max_fragments: u32,
     #[command(flatten)]
     deflate: Deflate,
+    #[command(flatten)]
+    tls: ServerTls,
     /// What moves the bytes
     #[arg(long, value_enum, default_value_t = Transport::Tokio)]
     transport: Transport,
@@ -73,6 +77,9 @@ fn over_mio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, S
     }
 
     let addr = arguments.addr;
+    if arguments.tls.acceptor(addr.ip())?.is_some() {
+        return Err("TLS is for --transport tokio only".to_owned());
+    }
     let server = wsmio::Server::bind_with(addr, arguments.threads.into(), options)
         .map_err(|error| cannot_listen(addr, &error))?;
     println!("listening on ws://{}", server.local_addr());
@@ -83,6 +90,7 @@ fn over_mio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, S
 fn over_tokio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, String> {
     let acceptor = Acceptor::new(options);
     let mut addr = arguments.addr;
+    let tls = arguments.tls.acceptor(addr.ip())?;
     let shared = arguments.threads > 1;
     let mut threads = Vec::new();
     for _ in 0..arguments.threads {
@@ -98,12 +106,13 @@ fn over_tokio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode,
         addr = listener.local_addr().map_err(|error| error.to_string())?;
         threads.push((runtime, listener));
     }
-    println!("listening on ws://{addr}");
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    println!("listening on {scheme}://{addr}");
     let threads: Vec<_> = threads
         .into_iter()
         .map(|(runtime, listener)| {
-            let acceptor = acceptor.clone();
-            thread::spawn(move || runtime.block_on(serve(listener, acceptor)))
+            let (tls, acceptor) = (tls.clone(), acceptor.clone());
+            thread::spawn(move || runtime.block_on(serve(listener, tls, acceptor)))
         })
         .collect();
     for thread in threads {
@@ -124,14 +133,21 @@ fn listen(runtime: &Runtime, addr: SocketAddr, shared: bool) -> io::Result<TcpLi
     socket.listen(1024)
 }
 
-async fn serve(listener: TcpListener, acceptor: Acceptor) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, acceptor: Acceptor) {
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
-                let acceptor = acceptor.clone();
+                let (tls, acceptor) = (tls.clone(), acceptor.clone());
                 tokio::spawn(async move {
+                    let _ = tcp.set_nodelay(true);
                     // How a connection ends is its client's business.
-                    let _ = echo(tcp, acceptor).await;
+                    let _ = match tls {
+                        None => echo(tcp, acceptor).await,
+                        Some(tls) => match tls.accept(tcp).await {
+                            Ok(tls) => echo(tls, acceptor).await,
+                            Err(error) => Err(error),
+                        },
+                    };
                 });
             }
             // Out of descriptors, most likely: some will be free again.
@@ -140,9 +156,11 @@ async fn serve(listener: TcpListener, acceptor: Acceptor) {
     }
 }
 
-async fn echo(tcp: TcpStream, acceptor: Acceptor) -> Result<(), Error> {
-    tcp.set_nodelay(true)?;
-    let mut ws = acceptor.accept(tcp).await?;
+async fn echo<S>(stream: S, acceptor: Acceptor) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut ws = acceptor.accept(stream).await?;
     let (rx, tx) = ws.halves();
     while let Some(message) = rx.recv().await? {
         match tx.feed(message).await {

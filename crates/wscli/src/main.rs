@@ -9,6 +9,7 @@ mod deflate;
 mod echo;
 mod serve;
 mod size;
+mod tls;
 
 use std::process::ExitCode;
 

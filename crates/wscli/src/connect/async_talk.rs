@@ -5,13 +5,17 @@ use wstokio::{CloseCode, CloseInfo, Connector, Error, Receiver, Sender};
 
 use super::{Console, Talk, cannot_connect, lost, show};
 
-pub(super) fn run(talk: &Talk) -> Result<CloseInfo, String> {
+pub(super) fn run(talk: &Talk) -> Result<Option<CloseInfo>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(both_ways(talk))
 }
 
-async fn both_ways(talk: &Talk) -> Result<CloseInfo, String> {
-    let ws = Connector::new(talk.options.clone()).connect(&talk.url).await;
+async fn both_ways(talk: &Talk) -> Result<Option<CloseInfo>, String> {
+    let mut connector = Connector::new(talk.options.clone());
+    if let Some(tls) = &talk.tls {
+        connector = connector.tls(tls.clone());
+    }
+    let ws = connector.connect(&talk.url).await;
     let ws = ws.map_err(|error| cannot_connect(&talk.url, &error))?;
     talk.connected(ws.subprotocol());
     let (mut rx, mut tx) = ws.split();
@@ -27,8 +31,10 @@ async fn both_ways(talk: &Talk) -> Result<CloseInfo, String> {
         }
     };
     console.close();
-    received?;
-    rx.close_info().cloned().ok_or_else(|| "the connection was lost".to_owned())
+    match received? {
+        true => rx.close_info().cloned().map(Some).ok_or_else(|| "the connection was lost".into()),
+        false => Ok(None),
+    }
 }
 
 /// Sends what is put in, and closes some time after the end of it.
@@ -51,10 +57,12 @@ async fn send(
     tx.close(CloseCode::NORMAL, "").await
 }
 
-/// Shows what comes until the connection ends.
-async fn receive(rx: &mut Receiver, console: &mut Console) -> Result<(), String> {
+/// Shows what comes until the connection ends, as long as somebody looks.
+async fn receive(rx: &mut Receiver, console: &mut Console) -> Result<bool, String> {
     while let Some(event) = rx.recv_event().await.map_err(|error| lost(&error))? {
-        show(event, console)?;
+        if !show(event, console)? {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }

@@ -7,7 +7,10 @@ use wsmio::{CloseCode, CloseInfo, Connector, Error, Sender};
 
 use super::{Console, Talk, cannot_connect, lost, show};
 
-pub(super) fn run(talk: &Talk) -> Result<CloseInfo, String> {
+pub(super) fn run(talk: &Talk) -> Result<Option<CloseInfo>, String> {
+    if talk.tls.is_some() {
+        return Err("--ca and --insecure are for --transport tokio only".to_owned());
+    }
     let ws = Connector::new(talk.options.clone()).connect(&talk.url);
     let ws = ws.map_err(|error| cannot_connect(&talk.url, &error))?;
     talk.connected(ws.subprotocol());
@@ -19,18 +22,19 @@ pub(super) fn run(talk: &Talk) -> Result<CloseInfo, String> {
     thread::spawn(move || drop(send(&mut tx, &sending, input)));
     let received = loop {
         match rx.recv_event() {
-            Ok(Some(event)) => {
-                if let Err(problem) = show(event, &mut console) {
-                    break Err(problem);
-                }
-            }
-            Ok(None) => break Ok(()),
+            Ok(Some(event)) => match show(event, &mut console) {
+                Ok(true) => {}
+                ended => break ended,
+            },
+            Ok(None) => break Ok(true),
             Err(error) => break Err(lost(&error)),
         }
     };
     console.close();
-    received?;
-    rx.close_info().cloned().ok_or_else(|| "the connection was lost".to_owned())
+    match received? {
+        true => rx.close_info().cloned().map(Some).ok_or_else(|| "the connection was lost".into()),
+        false => Ok(None),
+    }
 }
 
 /// Sends what is put in, and closes some time after the end of it.

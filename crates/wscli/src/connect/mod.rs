@@ -11,11 +11,12 @@ use clap::Args;
 use wstokio::{
     CloseCause, CloseCode, CloseInfo, Config, Error, Event, Message, Side,
     deflate::DeflateOptions,
-    opening::{ClientOptions, HandshakeFailure},
+    opening::{ClientOptions, HandshakeError, HandshakeFailure},
+    tls::{TlsFailure, rustls},
 };
 
 use self::console::Console;
-use crate::{Transport, size};
+use crate::{Transport, size, tls::ClientTls};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -27,9 +28,10 @@ command line, and 1 for everything else.
 Examples:
   ws connect ws://127.0.0.1:9001
   printf 'one\\ntwo\\n' | ws connect ws://127.0.0.1:9001
+  ws connect --insecure wss://127.0.0.1:9001
   ws connect --header 'Authorization: Bearer 123' ws://127.0.0.1:9001/path")]
 pub(crate) struct Arguments {
-    /// The server, as in ws://127.0.0.1:9001/path
+    /// The server, as in ws://127.0.0.1:9001/path or wss://user:password@example.org
     url: String,
     /// Send binary messages instead of text
     #[arg(long)]
@@ -52,6 +54,8 @@ pub(crate) struct Arguments {
     /// Do not offer permessage-deflate
     #[arg(long)]
     no_deflate: bool,
+    #[command(flatten)]
+    tls: ClientTls,
     /// What moves the bytes
     #[arg(long, value_enum, default_value_t = Transport::Tokio)]
     transport: Transport,
@@ -83,13 +87,20 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
     deflate.context_takeover = true;
     deflate.peer_context_takeover = true;
     options.deflate = (!arguments.no_deflate).then_some(deflate);
-    let talk =
-        Talk { url: arguments.url, options, binary: arguments.binary, linger: arguments.linger };
-    let info = match arguments.transport {
+    let talk = Talk {
+        url: arguments.url,
+        options,
+        tls: arguments.tls.config()?.map(Arc::new),
+        binary: arguments.binary,
+        linger: arguments.linger,
+    };
+    let ended = match arguments.transport {
         Transport::Tokio => async_talk::run(&talk)?,
         #[cfg(unix)]
         Transport::Mio => blocking_talk::run(&talk)?,
     };
+    // Whoever read the output has gone: nothing is left to do.
+    let Some(info) = ended else { return Ok(ExitCode::SUCCESS) };
     eprintln!("{info}");
     if info.code == CloseCode::MESSAGE_TOO_BIG && info.by == Side::Local {
         eprintln!("--max-message raises the limit");
@@ -102,6 +113,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
 struct Talk {
     url: String,
     options: ClientOptions,
+    tls: Option<Arc<rustls::ClientConfig>>,
     binary: bool,
     linger: Duration,
 }
@@ -127,8 +139,8 @@ impl Talk {
     }
 }
 
-/// Shows what has come.
-fn show(event: Event<'_>, console: &mut Console) -> Result<(), String> {
+/// Shows what has come; `false` if whoever read the output has gone, as `head` does.
+fn show(event: Event<'_>, console: &mut Console) -> Result<bool, String> {
     let shown = match event {
         Event::Message(Message::Text(text)) => console.message(text.as_bytes()),
         Event::Message(Message::Binary(bytes)) => console.binary(bytes),
@@ -136,7 +148,11 @@ fn show(event: Event<'_>, console: &mut Console) -> Result<(), String> {
         Event::Pong(payload) => console.note(&format!("pong {}", printable(payload))),
         _ => Ok(()),
     };
-    shown.map_err(|error| format!("cannot write the output: {error}"))
+    match shown {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(format!("cannot write the output: {error}")),
+    }
 }
 
 fn lost(error: &Error) -> String {
@@ -159,6 +175,7 @@ fn printable(bytes: &[u8]) -> String {
 
 /// What happened, and what to do about it.
 pub(crate) fn cannot_connect(url: &str, error: &Error) -> String {
+    let url = &without_user(url);
     let advice = match error {
         // It names the URL itself.
         Error::Url(problem) => return problem.clone(),
@@ -167,22 +184,36 @@ pub(crate) fn cannot_connect(url: &str, error: &Error) -> String {
             return format!("cannot connect to {url}: {problem}");
         }
         Error::Io(_) => "is the address right, and the network up?",
-        Error::Timeout(_) => "is this a server for ws://, without TLS, and no firewall in between?",
+        Error::Timeout(_) => "is this the right port, and no firewall in between?",
+        Error::Tls(TlsFailure::Protocol(rustls::Error::InvalidCertificate(_))) => {
+            "--ca trusts another authority, --insecure any server"
+        }
         Error::Handshake(HandshakeFailure::Status { status, .. }) => match status {
             200..=299 | 404 | 405 | 426 => "check the path",
-            300..=399 => "redirects are not followed: give its ws:// address yourself",
+            300..=399 => "redirects are not followed: give its address yourself",
             401 => "give one with --header 'Authorization: …'",
             403 => "it may want another --origin, or a --header that says who you are",
             500..=599 => "try again later",
             _ => "",
         },
+        Error::Handshake(HandshakeFailure::Peer(HandshakeError::Tls)) => "give a wss:// address",
         Error::Handshake(HandshakeFailure::Eof | HandshakeFailure::Peer(_)) => {
-            "is this a server for ws://, without TLS?"
+            "is this a server of WebSockets, and does it want TLS (wss://)?"
         }
         _ => "",
     };
     match advice {
         "" => format!("cannot connect to {url}: {error}"),
         advice => format!("cannot connect to {url}: {error}; {advice}"),
+    }
+}
+
+/// The URL as it may be shown: without user and password.
+fn without_user(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, _)) => format!("{scheme}://…{}", rest.get(user.len()..).unwrap_or_default()),
+        None => url.to_owned(),
     }
 }

@@ -12,6 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
     time::timeout,
@@ -20,10 +21,11 @@ use wstokio::{
     Acceptor, Config,
     deflate::DeflateOptions,
     opening::{Accept, Refusal, ServerOptions},
+    tls::TlsAcceptor,
 };
 
 use self::{protocol::SUBPROTOCOL, rooms::Rooms};
-use crate::cannot_listen;
+use crate::{cannot_listen, tls::ServerTls};
 
 /// The longest message a browser may send, in bytes: the longest text as JSON, and room to spare.
 const MAX_MESSAGE: u64 = 64 << 10;
@@ -43,12 +45,15 @@ pub(crate) struct Arguments {
     /// Do not compress, whatever browsers offer
     #[arg(long)]
     no_deflate: bool,
+    #[command(flatten)]
+    tls: ServerTls,
 }
 
 /// What all connections share.
 #[derive(Clone)]
 struct Server {
     rooms: Arc<Rooms>,
+    tls: Option<TlsAcceptor>,
     acceptor: Acceptor,
     /// Turns true when the server stops.
     stopping: watch::Receiver<bool>,
@@ -66,15 +71,18 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, String> {
     let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(addr, &error))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
     let mut interrupted = Interrupt::new().map_err(|error| format!("cannot start: {error}"))?;
-    println!("open http://{addr}/ in a browser; Ctrl-C stops");
+    let tls = arguments.tls.acceptor(addr.ip())?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    println!("open {scheme}://{addr}/ in a browser; Ctrl-C stops");
 
     let (stop, stopping) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel(1);
-    let server = Server { rooms: Arc::default(), acceptor: acceptor(arguments), stopping, alive };
+    let (rooms, acceptor) = (Arc::default(), acceptor(arguments));
+    let server = Server { rooms, tls, acceptor, stopping, alive };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => drop(tokio::spawn(http(tcp, server.clone()))),
+                Ok((tcp, _)) => drop(tokio::spawn(serve_connection(tcp, server.clone()))),
                 // Out of descriptors, most likely: some will be free again.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
@@ -102,9 +110,25 @@ fn acceptor(arguments: &Arguments) -> Acceptor {
     Acceptor::new(options)
 }
 
-/// Serves one connection: pages, and perhaps an upgrade.
-async fn http(tcp: TcpStream, server: Server) {
+/// Serves one connection, over TLS if it is so.
+async fn serve_connection(tcp: TcpStream, server: Server) {
     let _ = tcp.set_nodelay(true);
+    match server.tls.clone() {
+        None => http(tcp, server).await,
+        // A client that does not speak it, or does not trust us, has been told.
+        Some(tls) => {
+            if let Ok(tls) = tls.accept(tcp).await {
+                http(tls, server).await;
+            }
+        }
+    }
+}
+
+/// Answers with pages, and perhaps an upgrade.
+async fn http<S>(stream: S, server: Server)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut stopping = server.stopping.clone();
     let service = service_fn(move |request| {
         let response = answer(request, &server);
@@ -112,7 +136,7 @@ async fn http(tcp: TcpStream, server: Server) {
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
-    let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::select! {
         // How a connection ends is its client's business.
         _ = connection => {}
