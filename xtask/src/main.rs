@@ -11,6 +11,7 @@ mod interop;
 mod lint;
 mod nostd;
 mod process;
+mod siege;
 mod test;
 mod wire;
 mod workspace;
@@ -56,6 +57,8 @@ enum Command {
     Browser,
     /// permessage-deflate against Node's ws and Python's websockets, in both roles
     Interop,
+    /// Attack our echo servers, and see that they hold
+    Siege(siege::Options),
     /// Everything that continuous integration runs: test, counts, autobahn, interop, browser
     Ci,
 }
@@ -83,6 +86,7 @@ fn run(command: &Command, workspace: &Workspace) -> Result {
         Command::Fuzz(options) => fuzz::run(workspace, options),
         Command::Browser => browser::run(workspace),
         Command::Interop => interop::run(workspace),
+        Command::Siege(options) => siege::run(workspace, options),
         Command::Ci => {
             test::run(workspace)?;
             counts::run(workspace, &counts::Options::compare())?;

@@ -77,6 +77,11 @@ impl Background {
         Ok(Self { child, shown: show(command), lines, log: log.to_owned() })
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The first line that contains `marker`.
     pub(crate) fn line_with(&self, marker: &str, within: Duration) -> Result<String> {
         loop {

@@ -1,9 +1,14 @@
 //! Moving the bytes of an opening handshake.
 
-use std::io;
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Poll, ready},
+};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, timeout, timeout_at},
 };
 use wsconn::{
@@ -17,11 +22,10 @@ pub(crate) async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     mut receive: impl FnMut(&[u8]) -> Progress,
 ) -> Result<Inbox, Error> {
-    let mut buffer = ReadBuffer::take();
     loop {
-        let len = match stream.read(buffer.room()).await {
-            Ok(0) => return Err(Error::Handshake(HandshakeFailure::Eof)),
-            Ok(len) => len,
+        let (buffer, len) = match read(stream).await {
+            Ok((_, 0)) => return Err(Error::Handshake(HandshakeFailure::Eof)),
+            Ok(read) => read,
             // TLS without a close_notify.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(Error::Handshake(HandshakeFailure::Eof));
@@ -34,6 +38,18 @@ pub(crate) async fn read_head<S: AsyncRead + Unpin>(
             return Ok(Inbox::new(buffer, progress.consumed, len));
         }
     }
+}
+
+/// Reads once; 0 bytes are the end of the stream. A handshake that waits owns no buffer to read into.
+async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<(ReadBuffer, usize)> {
+    poll_fn(|cx| {
+        let mut buffer = ReadBuffer::take();
+        let mut room = ReadBuf::new(buffer.room());
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut room))?;
+        let len = room.filled().len();
+        Poll::Ready(Ok((buffer, len)))
+    })
+    .await
 }
 
 /// Writes all of a request or a response.
@@ -75,8 +91,7 @@ pub(crate) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let _ = timeout(wait, async {
         stream.shutdown().await?;
-        let mut buffer = ReadBuffer::take();
-        while stream.read(buffer.room()).await? > 0 {}
+        while read(stream).await?.1 > 0 {}
         io::Result::Ok(())
     })
     .await;

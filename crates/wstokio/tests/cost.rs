@@ -195,6 +195,25 @@ fn large_message(frame: usize) -> Vec<(Vec<u8>, usize)> {
 }
 
 #[test]
+fn a_half_open_handshake_holds_little_more_than_what_has_come() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let half = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: webs".to_vec();
+    let begin = || {
+        let wire = Wire::new(vec![(half.clone(), 1)]);
+        let mut accepting = Box::pin(wstokio::accept(wire.clone()));
+        assert!(wire.run(accepting.as_mut(), usize::MAX).is_pending());
+        (wire, accepting)
+    };
+    // The thread's buffer is there from now on.
+    let first = begin();
+    let (second, usage) = measure(begin);
+    println!("{} B for a handshake of which {} B have come", usage.live, half.len());
+    assert!(usage.live <= 3 << 10, "{usage:?}");
+    drop((first, second));
+}
+
+#[test]
 fn a_message_of_64_mib_is_held_in_at_most_a_quarter_more() {
     let runtime = runtime();
     let _guard = runtime.enter();

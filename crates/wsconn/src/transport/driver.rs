@@ -463,7 +463,7 @@ impl Driver {
             inbox.filled(len, now);
             return Poll::Ready(Read::More);
         }
-        inbox.noted(now);
+        inbox.noted(len, now);
         if len > 0
             && let Some(location) = self.connection.direct_advance(len, now)
         {

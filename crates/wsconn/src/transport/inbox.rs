@@ -4,9 +4,9 @@ use core::mem;
 use super::pool::ReadBuffer;
 use crate::{Connection, Delivery, Event, Kind, Location, OwnedMessage, Time};
 
-/// After so many reads in a row others have their turn, so that a peer that sends faster than it is read
-/// does not keep a thread to itself.
-const READS: u8 = 16;
+/// After so many bytes without a wait others have their turn, so that a peer that sends faster than it is
+/// read does not keep a thread to itself.
+const TURN: usize = 4 * super::pool::BUFFER;
 
 /// What a receiver has read and not used yet, and where the event is that it lends out.
 #[derive(Default)]
@@ -19,8 +19,8 @@ pub struct Inbox {
     event_start: usize,
     /// When the last read was.
     read_at: Time,
-    /// How many reads there were since the last wait.
-    reads: u8,
+    /// How many bytes were read since the last wait.
+    unbroken: usize,
     /// The bytes of the last event, where the connection held them.
     held: Vec<u8>,
 }
@@ -66,13 +66,13 @@ impl Inbox {
     /// Notes that the first `len` bytes of the room have been read.
     pub(super) fn filled(&mut self, len: usize, now: Time) {
         (self.start, self.end) = (0, len);
-        self.noted(now);
+        self.noted(len, now);
     }
 
     /// Notes a read, into the room or past it.
-    pub(super) fn noted(&mut self, now: Time) {
+    pub(super) fn noted(&mut self, len: usize, now: Time) {
         self.read_at = now;
-        self.reads = self.reads.saturating_add(1);
+        self.unbroken = self.unbroken.saturating_add(len);
     }
 
     /// When the last read was.
@@ -80,14 +80,14 @@ impl Inbox {
         self.read_at
     }
 
-    /// Whether there has been no wait for so many reads that one is due.
+    /// Whether so much has been read without a wait that one is due.
     pub(super) fn wants_pause(&self) -> bool {
-        self.reads >= READS
+        self.unbroken >= TURN
     }
 
     /// Notes a wait.
     pub(super) fn waited(&mut self) {
-        self.reads = 0;
+        self.unbroken = 0;
     }
 
     /// Takes what has been read, up to the first event.

@@ -14,8 +14,11 @@ use wsconn::{
 
 use super::{ConnectionId, Handler, mailbox::Mailbox, open::Open, refused::Refused};
 
-/// How often one connection is read, or may send on, before the others have their turn.
+/// How often one connection may send on before the others have their turn.
 pub(super) const ROUNDS: usize = 16;
+
+/// How many reads one connection has in a turn, each of which may fill the buffer that all share.
+const READS: usize = 2;
 
 pub(super) struct Entry<T> {
     tcp: TcpStream,
@@ -127,7 +130,7 @@ impl<T: Default> Entry<T> {
                 return Some(rest);
             }
         }
-        for _ in 0..ROUNDS {
+        for _ in 0..READS {
             let turn = match &mut self.stage {
                 Stage::Opening(_) => self.read_request(common, id),
                 Stage::Open(open) => open.read(&mut self.tcp, common, id),
