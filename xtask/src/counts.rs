@@ -22,15 +22,17 @@ const HEADER_LIMIT: f64 = 40.0;
 const SIZES: [u32; 4] = [20, 125, 1 << 10, 64 << 10];
 const PEERS: [&str; 3] = ["sockudo-ws", "yawc", "fastwebsockets"];
 
-/// The instances of the masking kernel: what they do, and the most instructions per byte. Without
+/// The instances of the kernels: what they do, and the most instructions per byte. Without
 /// vector instructions it would be one or more.
-const KERNELS: [(&str, f64); 6] = [
+const KERNELS: [(&str, f64); 8] = [
     ("apply-portable", 0.3),
     ("apply-avx2", 0.15),
     ("copy-portable", 0.3),
     ("copy-avx2", 0.15),
     ("text-portable", 0.4),
     ("text-avx2", 0.2),
+    ("ascii-portable", 0.2),
+    ("ascii-avx2", 0.1),
 ];
 const KERNEL_BYTES: u32 = 16 << 10;
 

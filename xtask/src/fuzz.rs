@@ -9,12 +9,12 @@ use crate::process::{output, run as run_command, succeeds};
 use crate::workspace::Workspace;
 
 /// Seconds per target.
-const SMOKE: u64 = 60;
+const SMOKE: u64 = 20;
 const DEFAULT: u64 = 600;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A minute for each target
+    /// Twenty seconds for each target
     #[arg(long, conflicts_with = "time")]
     smoke: bool,
     /// So many seconds for each target
@@ -22,6 +22,13 @@ pub(crate) struct Options {
     time: Option<u64>,
     /// This target alone
     target: Option<String>,
+}
+
+impl Options {
+    /// Long enough to see that each target works, and to find what is easily found.
+    pub(crate) fn smoke() -> Self {
+        Self { smoke: true, time: None, target: None }
+    }
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
@@ -35,7 +42,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
     if !succeeds(fuzz().arg("--version")) {
         return Err(
             "fuzzing needs nightly Rust and cargo-fuzz: `rustup toolchain install nightly`, \
-                    `cargo install cargo-fuzz`"
+                    `cargo install cargo-fuzz --locked`"
                 .to_owned(),
         );
     }

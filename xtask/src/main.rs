@@ -9,6 +9,7 @@ mod counts;
 mod fuzz;
 mod interop;
 mod lint;
+mod memcheck;
 mod nostd;
 mod process;
 mod siege;
@@ -17,6 +18,7 @@ mod wire;
 mod workspace;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
@@ -51,6 +53,8 @@ enum Command {
     Bench(bench::Bench),
     /// Count the codec's instructions with callgrind and compare them with what is stored
     Counts(counts::Options),
+    /// Run wsframe's tests under valgrind
+    Memcheck,
     /// Run every fuzz target for a while
     Fuzz(fuzz::Options),
     /// Drive the chat of `ws serve` with a headless Chromium
@@ -59,7 +63,7 @@ enum Command {
     Interop,
     /// Attack our echo servers, and see that they hold
     Siege(siege::Options),
-    /// Everything that continuous integration runs: test, counts, autobahn, interop, browser
+    /// Everything that continuous integration runs: test, counts, memcheck, fuzz, autobahn, interop, browser
     Ci,
 }
 
@@ -83,16 +87,25 @@ fn run(command: &Command, workspace: &Workspace) -> Result {
         Command::Autobahn(options) => autobahn::run(workspace, options),
         Command::Bench(bench) => bench::run(workspace, bench),
         Command::Counts(options) => counts::run(workspace, options),
+        Command::Memcheck => memcheck::run(workspace),
         Command::Fuzz(options) => fuzz::run(workspace, options),
         Command::Browser => browser::run(workspace),
         Command::Interop => interop::run(workspace),
         Command::Siege(options) => siege::run(workspace, options),
-        Command::Ci => {
-            test::run(workspace)?;
-            counts::run(workspace, &counts::Options::compare())?;
-            autobahn::run(workspace, &autobahn::Options::default())?;
-            interop::run(workspace)?;
-            browser::run(workspace)
-        }
+        Command::Ci => ci(workspace),
     }
+}
+
+/// Each prints how long it took.
+fn ci(workspace: &Workspace) -> Result {
+    let started = Instant::now();
+    test::step("test", || test::run(workspace))?;
+    test::step("counts", || counts::run(workspace, &counts::Options::compare()))?;
+    test::step("memcheck", || memcheck::run(workspace))?;
+    test::step("fuzz", || fuzz::run(workspace, &fuzz::Options::smoke()))?;
+    test::step("autobahn", || autobahn::run(workspace, &autobahn::Options::default()))?;
+    test::step("interop", || interop::run(workspace))?;
+    test::step("browser", || browser::run(workspace))?;
+    println!("\nAll that CI runs took {:.0} s.", started.elapsed().as_secs_f64());
+    Ok(())
 }

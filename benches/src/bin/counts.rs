@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         .split_once('-')
         .and_then(|(what, instance)| Some((what, Instance::all().find(|it| it.name == instance)?)));
     if let Some((what, instance)) = kernel {
-        mask(what, instance, size as usize, passes);
+        kernel(what, instance, size as usize, passes);
         return ExitCode::SUCCESS;
     }
     match &**name {
@@ -56,14 +56,15 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Masks a payload with one instance of the kernel.
-fn mask(what: &str, instance: Instance, size: usize, passes: u32) {
+/// Masks a payload with one instance of the kernels, or looks whether it is ASCII.
+fn kernel(what: &str, instance: Instance, size: usize, passes: u32) {
     let src = vec![b'x'; size];
     let mut dst = src.clone();
     for _ in 0..passes {
         match what {
             "apply" => instance.apply(black_box([0; 4]), black_box(&mut dst)),
             "copy" => instance.copy(black_box([0; 4]), black_box(&src), &mut dst),
+            "ascii" => assert_eq!(instance.ascii(black_box(&src)), size),
             _ => assert!(instance.apply_text(black_box([0; 4]), black_box(&mut dst))),
         }
     }
