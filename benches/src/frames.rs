@@ -1,10 +1,13 @@
 //! Frames: decode, unmask, encode, as an echo server does, in memory. Ours and each peer's, as far as
-//! the peer lets one use its codec alone.
+//! the peer lets one use its codec alone; and our whole connection, with its state and its limits.
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder as _, Encoder as _};
+use wsconn::{Config, Connection, Delivery, Event, Time};
 use wsframe::{Decoded, Header, Mask, OpCode, Role, Rules};
 
 use crate::measure::Contender;
@@ -22,6 +25,7 @@ pub struct Frames {
     shared_input: BytesMut,
     output: Vec<u8>,
     shared_output: BytesMut,
+    connection: Connection,
 }
 
 impl Frames {
@@ -40,6 +44,7 @@ impl Frames {
             shared_output: BytesMut::with_capacity(wire.len() + 64),
             wire,
             count,
+            connection: self::connection(),
         }
     }
 
@@ -62,7 +67,20 @@ impl Frames {
 }
 
 /// Who takes part, by name. `nothing` fills the input and no more: its cost is in all the others.
-pub const NAMES: [&str; 5] = ["nothing", "ours", "sockudo-ws", "yawc", "fastwebsockets"];
+pub const NAMES: [&str; 6] =
+    ["nothing", "ours", "our connection", "sockudo-ws", "yawc", "fastwebsockets"];
+
+/// A server's side of one that is open, and whose clock stands still.
+pub fn connection() -> Connection {
+    let mut config = Config::default();
+    config.max_outgoing = 16 << 20;
+    Connection::server(Arc::new(config), now())
+}
+
+/// The time on that clock.
+pub fn now() -> Time {
+    Time::from_origin(Duration::ZERO)
+}
 
 /// What takes part under this name.
 ///
@@ -71,6 +89,7 @@ pub fn contender(name: &str) -> Option<Contender<'static, Frames>> {
     Some(match name {
         "nothing" => Contender::new("nothing", Frames::fill),
         "ours" => Contender::new("ours", ours),
+        "our connection" => Contender::new("our connection", echo),
         "sockudo-ws" => Contender::new("sockudo-ws", sockudo),
         "yawc" => Contender::new("yawc", yawc),
         "fastwebsockets" => Contender::new("fastwebsockets", fastwebsockets),
@@ -85,6 +104,8 @@ pub fn assert_equal() {
         ours(&mut frames);
         let expected = frames.output.clone();
         assert_eq!(expected.len(), frames.wire.len() - 4 * frames.count);
+        echo(&mut frames);
+        assert_eq!(frames.output, expected, "our connection, {size} bytes");
         sockudo(&mut frames);
         assert_eq!(frames.shared_output, expected, "sockudo-ws, {size} bytes");
         yawc(&mut frames);
@@ -109,6 +130,25 @@ fn ours(frames: &mut Frames) {
         frames.output.extend_from_slice(payload);
         rest = after;
     }
+}
+
+fn echo(frames: &mut Frames) {
+    frames.fill();
+    let mut rest = &mut frames.input[..];
+    while !rest.is_empty() {
+        let received = frames.connection.receive(rest, Delivery::Messages, now());
+        let (done, after) = rest.split_at_mut(received.consumed);
+        if let Some(location) = received.event
+            && let Event::Message(message) = location.event(done, &[])
+        {
+            assert!(frames.connection.send(message).is_ok());
+        }
+        rest = after;
+    }
+    let outgoing = frames.connection.outgoing();
+    frames.output.extend_from_slice(outgoing);
+    let len = outgoing.len();
+    frames.connection.advance(len);
 }
 
 fn sockudo(frames: &mut Frames) {

@@ -2,8 +2,10 @@
 
 use std::hint::black_box;
 
-use wsframe::{Mask, Utf8};
+use wsconn::{Connection, Delivery};
+use wsframe::{Header, Mask, OpCode, Utf8};
 
+use crate::frames::{connection, now};
 use crate::measure::Contender;
 
 /// The sizes that are measured, in bytes.
@@ -16,10 +18,13 @@ pub const SAMPLES: [(&str, &str); 3] = [
     ("latin", "Où est la bibliothèque? Très près de l'église, à côté du théâtre. "),
 ];
 
-/// A text, as plain bytes and as something to unmask.
+/// A text, as plain bytes, as something to unmask, and in frames to be received.
 pub struct Text {
     plain: Vec<u8>,
     scratch: Vec<u8>,
+    text_frames: Vec<u8>,
+    binary_frames: Vec<u8>,
+    connection: Connection,
     count: usize,
 }
 
@@ -29,7 +34,19 @@ impl Text {
         let text = sample.repeat(size / sample.len() + 1);
         let plain = text.as_bytes()[..floor_char_boundary(&text, size)].to_vec();
         let count = (4096 / size.next_multiple_of(64)).clamp(1, 32);
-        Self { scratch: plain.repeat(count), plain, count }
+        let frames = |opcode| {
+            let mut header = Header::new(opcode, plain.len() as u64);
+            header.masking_key = Some([0; 4]);
+            [header.encode().as_slice(), &plain].concat().repeat(count)
+        };
+        Self {
+            text_frames: frames(OpCode::Text),
+            binary_frames: frames(OpCode::Binary),
+            scratch: plain.repeat(count),
+            connection: connection(),
+            plain,
+            count,
+        }
     }
 
     /// How often a pass goes over the text.
@@ -64,6 +81,16 @@ impl Text {
     }
 }
 
+/// Receives all there is in the frames. The connection's steps, and not the event that becomes of them.
+fn receive(connection: &mut Connection, frames: &mut [u8]) {
+    let mut rest = frames;
+    while !rest.is_empty() {
+        let received = connection.receive(rest, Delivery::Messages, now());
+        assert!(black_box(received.event).is_some());
+        rest = rest.split_at_mut(received.consumed).1;
+    }
+}
+
 /// `str::floor_char_boundary`, which is newer than our oldest Rust.
 fn floor_char_boundary(text: &str, index: usize) -> usize {
     (0..=index).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
@@ -81,7 +108,7 @@ fn in_pieces(text: &[u8]) -> bool {
 }
 
 /// simdutf8 first, then std, ours in one piece and in many; then unmasking alone, and unmasking
-/// together with validating.
+/// together with validating; last, a connection that receives it as binary messages and as text.
 pub fn contenders() -> Vec<Contender<'static, Text>> {
     fn validates(name: &'static str, valid: fn(&[u8]) -> bool) -> Contender<'static, Text> {
         Contender::new(name, move |text: &mut Text| text.each(|text| assert!(valid(text))))
@@ -101,6 +128,12 @@ pub fn contenders() -> Vec<Contender<'static, Text>> {
                 let valid = Mask::new(black_box([0; 4])).apply_text(text, &mut utf8);
                 assert!(valid.is_ok() && utf8.finish().is_ok());
             });
+        }),
+        Contender::new("receive binary", |text: &mut Text| {
+            receive(&mut text.connection, &mut text.binary_frames);
+        }),
+        Contender::new("receive text", |text: &mut Text| {
+            receive(&mut text.connection, &mut text.text_frames);
         }),
     ]
 }

@@ -101,7 +101,7 @@ impl Counter {
             // As in `benches::frames::Frames`.
             let messages = f64::from((8192 / size).clamp(2, 32));
             let filling = self.per_pass("nothing", size, 20)?;
-            for name in ["ours"].into_iter().chain(PEERS) {
+            for name in ["ours", "our connection"].into_iter().chain(PEERS) {
                 let count = self.per_pass(name, size, 20)?;
                 counts.insert(format!("{name} {size}"), (count - filling) / messages);
             }

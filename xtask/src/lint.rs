@@ -1,5 +1,7 @@
 //! Facts that a machine can check, so that nobody has to keep them by hand.
 
+mod figures;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
     let mut problems = Vec::new();
     problems.extend(msrv(workspace)?);
     problems.extend(crate_table(workspace)?);
+    problems.extend(figures(workspace)?);
     problems.extend(crate_attributes(workspace)?);
     problems.extend(unsafe_count(workspace)?);
     problems.extend(links(workspace)?);
@@ -102,6 +105,15 @@ fn table_names(markdown: &str) -> BTreeSet<String> {
         .take_while(|line| line.starts_with('|'))
         .filter_map(|line| first_cell(line).split('`').nth(1).map(str::to_owned))
         .collect()
+}
+
+/// README's figures are those in benches/results.
+fn figures(workspace: &Workspace) -> Result<Vec<String>> {
+    let results: Result<Vec<_>> = files(&workspace.root.join("benches/results"), "md")?
+        .iter()
+        .map(|path| read(path))
+        .collect();
+    Ok(figures::problems(&read(&workspace.root.join("README.md"))?, &results?))
 }
 
 /// `#![forbid(unsafe_code)]` in every published crate but one, and `#![no_std]` where it is promised.

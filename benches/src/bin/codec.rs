@@ -27,7 +27,7 @@ fn masking() {
     );
     println!("`+1`: it starts one byte after a multiple of 64.\n");
     let mut contenders = masks::contenders();
-    print!("| bytes | memcpy, ns | ours, ns |");
+    print!("| masked, bytes | memcpy, ns | ours, ns |");
     names(3, &contenders[1..]);
     for size in masks::SIZES {
         for offset in [0, 1] {
@@ -47,10 +47,13 @@ fn text() {
     println!(
         "ns per text, each contender's time as a multiple of simdutf8's of the whole text, and"
     );
-    println!("unmasking with validating as a multiple of the slower of the two alone.\n");
+    println!(
+        "unmasking with validating as a multiple of the slower of the two alone; and so what a"
+    );
+    println!("connection takes to receive text, of validating or of receiving it as binary.\n");
     let mut contenders = texts::contenders();
-    print!("| text, bytes | simdutf8, ns | ours, ns | both / slower |");
-    names(4, &contenders[1..]);
+    print!("| text, bytes | simdutf8, ns | ours, ns | both / slower | received / slower |");
+    names(5, &contenders[1..]);
     for (name, sample) in texts::SAMPLES {
         for size in texts::SIZES {
             let mut text = Text::new(sample, size);
@@ -58,7 +61,8 @@ fn text() {
             let times = medians(&mut text, &mut contenders);
             let both = times[5] / times[2].max(times[4]);
             let (first, ours) = (times[0] / count, times[2] / count);
-            print!("| {name} {size} | {first:.2} | {ours:.2} | {both:.2} |");
+            let received = times[7] / times[2].max(times[6]);
+            print!("| {name} {size} | {first:.2} | {ours:.2} | {both:.2} | {received:.2} |");
             ratios(&times[1..], times[0]);
         }
     }
@@ -82,7 +86,7 @@ fn frame() {
     println!("has no public decoder and is spared it.\n");
     let mut contenders: Vec<_> =
         frames::NAMES.into_iter().skip(1).filter_map(frames::contender).collect();
-    print!("| bytes | ours, ns |");
+    print!("| frame, bytes | ours, ns |");
     names(2, &contenders[1..]);
     for size in frames::SIZES {
         let mut state = Frames::new(size);

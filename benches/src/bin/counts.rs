@@ -21,10 +21,10 @@ fn main() -> ExitCode {
         eprintln!("SIZE and PASSES are numbers");
         return ExitCode::FAILURE;
     };
-    let kernel = name
+    let of_instance = name
         .split_once('-')
         .and_then(|(what, instance)| Some((what, Instance::all().find(|it| it.name == instance)?)));
-    if let Some((what, instance)) = kernel {
+    if let Some((what, instance)) = of_instance {
         kernel(what, instance, size as usize, passes);
         return ExitCode::SUCCESS;
     }
