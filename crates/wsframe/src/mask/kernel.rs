@@ -246,7 +246,8 @@ fn masked<const N: usize>(bytes: &[u8; N], key: u32) -> [u8; N] {
 /// The key as often as it fits.
 #[inline(always)]
 const fn repeated(key: u32) -> u128 {
-    key as u128 * 0x0000_0001_0000_0001_0000_0001_0000_0001
+    let twice = (key as u64) << 32 | key as u64;
+    (twice as u128) << 64 | twice as u128
 }
 
 /// The first and the last word of a payload: loaded and masked, if it is that long, and stored.
