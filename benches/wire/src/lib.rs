@@ -4,6 +4,7 @@
 //! - `load` starts a server, or a client, and puts a load on it from pre-encoded frames.
 //! - `client` sends messages as fast as a library masks and writes them.
 //! - `counted` echoes in memory, so that what it costs can be counted.
+//! - `deflate`, by the feature of that name, races those that compress, in memory.
 
 #![deny(unsafe_code)]
 

@@ -29,6 +29,20 @@ pub async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> Re
     serve(stream, mode, &All::new(1)).await
 }
 
+/// Echoes compressed with context takeover.
+#[cfg(feature = "deflate")]
+pub async fn echo_compressed<S>(stream: S, mode: Mode, level: u32) -> Result
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let deflate = sockudo_ws::DeflateConfig {
+        compression_level: level,
+        ..sockudo_ws::DeflateConfig::default()
+    };
+    let ws = sockudo_ws::CompressedWebSocketStream::server(stream, Config::default(), deflate);
+    sink::serve(ws, mode, |message| message.is_text(), &All::new(1)).await
+}
+
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, mode: Mode, all: &All) -> Result {
     let ws = WebSocketStream::server(stream, Config::default());
     let is_data = |message: &Message| matches!(message, Message::Text(_) | Message::Binary(_));

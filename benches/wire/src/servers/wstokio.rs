@@ -29,6 +29,21 @@ pub async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> Re
     serve(WebSocket::from_server_stream(stream, Vec::new(), config), mode, &All::new(1)).await
 }
 
+/// Echoes compressed with context takeover, over a stream that begins with a request which offers that.
+#[cfg(feature = "deflate")]
+pub async fn echo_compressed<S>(stream: S, mode: Mode, level: u32) -> Result
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut deflate = wstokio::deflate::DeflateOptions::default();
+    deflate.context_takeover = true;
+    deflate.peer_context_takeover = true;
+    deflate.level = level as u8;
+    let mut options = wstokio::opening::ServerOptions::default();
+    options.deflate = Some(deflate);
+    serve(wstokio::Acceptor::new(options).accept(stream).await?, mode, &All::new(1)).await
+}
+
 async fn serve<S>(mut ws: WebSocket<S>, mode: Mode, all: &All) -> Result
 where
     S: AsyncRead + AsyncWrite + Unpin,

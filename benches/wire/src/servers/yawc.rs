@@ -52,6 +52,18 @@ where
     serve(ws, mode, &All::new(1)).await
 }
 
+/// Echoes compressed with context takeover.
+#[cfg(feature = "deflate")]
+pub async fn echo_compressed<S>(stream: S, mode: Mode, level: u32) -> Result
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let options = options(mode).with_compression_level(yawc::CompressionLevel::new(level));
+    let agreed = Some("permessage-deflate");
+    let ws = WebSocket::from_stream_with_extensions(stream, Role::Server, agreed, options)?;
+    serve(ws, mode, &All::new(1)).await
+}
+
 async fn serve<S>(ws: WebSocket<S>, mode: Mode, all: &All) -> Result
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
