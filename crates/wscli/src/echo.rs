@@ -9,17 +9,19 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 use wstokio::{
-    Acceptor, Config, Error,
+    Acceptor, Config, Error, Stop, Tracker,
     opening::{OriginPolicy, ServerOptions},
     tls::TlsAcceptor,
 };
 
-use crate::{Transport, cannot_listen, deflate::Deflate, size, tls::ServerTls};
+use crate::{
+    Transport, cannot_listen, deflate::Deflate, interrupt::Interrupt, size, tls::ServerTls,
+};
 
 #[derive(Args)]
-#[command(
-    after_help = "Pages of any origin may connect. Try it with `ws connect ws://127.0.0.1:9001`."
-)]
+#[command(after_help = "\
+Pages of any origin may connect. Try it with `ws connect ws://127.0.0.1:9001`.
+Over tokio, Ctrl-C closes every connection with 1001 (going away).")]
 pub(crate) struct Arguments {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9001", value_parser = crate::address)]
@@ -116,7 +118,8 @@ fn over_tokio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode,
         })
         .collect();
     for thread in threads {
-        thread.join().map_err(|_| "a serving thread has failed".to_owned())?;
+        let ended = thread.join().map_err(|_| "a serving thread has failed".to_owned())?;
+        ended.map_err(|error| format!("a serving thread has failed: {error}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -133,34 +136,48 @@ fn listen(runtime: &Runtime, addr: SocketAddr, shared: bool) -> io::Result<TcpLi
     socket.listen(1024)
 }
 
-async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, acceptor: Acceptor) {
+/// Serves until it is interrupted, and then closes every connection with 1001.
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    acceptor: Acceptor,
+) -> io::Result<()> {
+    let mut interrupted = Interrupt::new()?;
+    let tracker = Tracker::new();
     loop {
-        match listener.accept().await {
-            Ok((tcp, _)) => {
-                let (tls, acceptor) = (tls.clone(), acceptor.clone());
-                tokio::spawn(async move {
-                    let _ = tcp.set_nodelay(true);
-                    // How a connection ends is its client's business.
-                    let _ = match tls {
-                        None => echo(tcp, acceptor).await,
-                        Some(tls) => match tls.accept(tcp).await {
-                            Ok(tls) => echo(tls, acceptor).await,
-                            Err(error) => Err(error),
-                        },
-                    };
-                });
-            }
-            // Out of descriptors, most likely: some will be free again.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, _)) => {
+                    let (tls, acceptor, tracker) = (tls.clone(), acceptor.clone(), tracker.clone());
+                    tokio::spawn(async move {
+                        let _ = tcp.set_nodelay(true);
+                        // How a connection ends is its client's business.
+                        let _ = match tls {
+                            None => echo(tcp, acceptor, tracker).await,
+                            Some(tls) => match tls.accept(tcp).await {
+                                Ok(tls) => echo(tls, acceptor, tracker).await,
+                                Err(error) => Err(error),
+                            },
+                        };
+                    });
+                }
+                // Out of descriptors, most likely: some will be free again.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+            () = interrupted.wait() => break,
         }
     }
+    drop(listener);
+    tracker.stop(Stop::default()).await.map_err(io::Error::other)?;
+    Ok(())
 }
 
-async fn echo<S>(stream: S, acceptor: Acceptor) -> Result<(), Error>
+async fn echo<S>(stream: S, acceptor: Acceptor, tracker: Tracker) -> Result<(), Error>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut ws = acceptor.accept(stream).await?;
+    tracker.track(&ws);
     let (rx, tx) = ws.halves();
     while let Some(message) = rx.recv().await? {
         match tx.feed(message).await {

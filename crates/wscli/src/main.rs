@@ -7,6 +7,7 @@ mod bench;
 mod connect;
 mod deflate;
 mod echo;
+mod interrupt;
 mod serve;
 mod size;
 mod tls;

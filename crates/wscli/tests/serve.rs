@@ -295,6 +295,27 @@ fn ctrl_c_closes_every_connection_with_1001_and_exits_with_0() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_closes_the_connections_of_an_echo_server_with_1001() {
+    let mut server = Server::start(&["echo", "--threads", "2"]);
+    block_on(async {
+        let mut sockets = Vec::new();
+        for _ in 0..4 {
+            let mut ws = wstokio::connect(&format!("ws://{}", server.addr)).await.unwrap();
+            ws.send("hello").await.unwrap();
+            assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
+            sockets.push(ws);
+        }
+        server.interrupt();
+        for mut ws in sockets {
+            assert!(ws.recv().await.unwrap().is_none());
+            assert_eq!(ws.close_info().unwrap().code, CloseCode::GOING_AWAY);
+        }
+    });
+    assert_eq!(server.wait().code(), Some(0));
+}
+
 #[test]
 fn a_taken_port_is_told_by_either_server() {
     let serve = serve();

@@ -173,13 +173,7 @@ impl Connection {
     /// [`CloseCode::NO_STATUS`] stands for a close frame without a body. The reason may have 123
     /// bytes.
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Time) -> Result<(), Misuse> {
-        let bare = code == CloseCode::NO_STATUS && reason.is_empty();
-        if !bare && !code.is_sendable() {
-            return Err(Misuse::CloseCode(code));
-        }
-        if reason.len() > CloseBody::MAX_REASON {
-            return Err(Misuse::LongReason(reason.len()));
-        }
+        let bare = Self::check_close(code, reason)?;
         if !self.is_open() {
             return Err(Misuse::Closed);
         }
@@ -194,6 +188,18 @@ impl Connection {
             cause: CloseCause::Handshake,
         }));
         Ok(())
+    }
+
+    /// Whether it can be closed with this code and reason, and then whether the close frame has no body.
+    pub(crate) fn check_close(code: CloseCode, reason: &str) -> Result<bool, Misuse> {
+        let bare = code == CloseCode::NO_STATUS && reason.is_empty();
+        if !bare && !code.is_sendable() {
+            return Err(Misuse::CloseCode(code));
+        }
+        if reason.len() > CloseBody::MAX_REASON {
+            return Err(Misuse::LongReason(reason.len()));
+        }
+        Ok(bare)
     }
 
     /// Tells that the byte stream has ended: the peer sends nothing more.
@@ -252,6 +258,12 @@ impl Connection {
                 self.pinged = Some(now);
             }
         }
+    }
+
+    /// When the keepalive ping went out that nothing has been heard since.
+    #[cfg(feature = "transport")]
+    pub(crate) fn pinged(&self) -> Option<Time> {
+        self.pinged
     }
 
     fn write_deadline(&self) -> Option<Time> {

@@ -2,7 +2,7 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use tokio::{
@@ -14,9 +14,15 @@ use wsconn::{
     transport::{Driver, Error, Io},
 };
 
+use crate::{outbox::Outbox, tracker::Tracked};
+
 /// A connection, its byte stream and its clock.
 pub(crate) struct Core<S> {
     pub(crate) driver: Driver,
+    /// Made once something is sent from outside.
+    pub(crate) outbox: Option<Box<Outbox>>,
+    /// Let go with the connection.
+    pub(crate) tracked: Vec<Tracked>,
     stream: S,
     clock: Clock,
 }
@@ -37,23 +43,43 @@ pub(crate) struct Polled<'a, 'c, S> {
 
 impl<S> Core<S> {
     pub(crate) fn new(stream: S, connection: Connection, origin: Instant) -> Self {
-        Self { driver: Driver::new(connection), stream, clock: Clock { origin, timer: None } }
+        Self {
+            driver: Driver::new(connection),
+            outbox: None,
+            tracked: Vec::new(),
+            stream,
+            clock: Clock { origin, timer: None },
+        }
     }
 
-    /// Begins the closing handshake, unless it has begun.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Begins the closing handshake, unless it has begun. What others have sent before goes out before.
     pub(crate) fn begin_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        if let Some(outbox) = &mut self.outbox {
+            self.driver.queue_waiting(&mut outbox.waiting);
+        }
         self.driver.begin_close(self.clock.now(), code, reason)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
-    /// The driver, and what it is to drive.
-    pub(crate) fn polled<'a, 'c>(
-        &'a mut self,
-        cx: &'a mut Context<'c>,
-    ) -> (&'a mut Driver, Polled<'a, 'c, S>) {
-        let Self { driver, stream, clock } = self;
-        (driver, Polled { stream: Pin::new(stream), clock, cx })
+    /// Has a step done, and then what others have sent meanwhile. Gives also whom that made room for.
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: impl FnOnce(&mut Driver, &mut Polled<'_, '_, S>) -> Poll<T>,
+    ) -> (Poll<T>, Vec<Waker>) {
+        let Self { driver, outbox, stream, clock, .. } = self;
+        let mut io = Polled { stream: Pin::new(stream), clock, cx };
+        let polled = step(driver, &mut io);
+        let wake = match outbox {
+            Some(outbox) => outbox.drain(driver, &mut io),
+            None => Vec::new(),
+        };
+        (polled, wake)
     }
 }
 

@@ -65,27 +65,35 @@ mod accept;
 mod connect;
 mod core;
 mod dial;
+mod group;
 mod handshake;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod maybe_tls;
+mod outbox;
+mod remote;
 mod shared;
 mod socket;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod tracker;
 mod wakers;
 
 pub use accept::{Acceptor, accept};
 pub use connect::{Connector, connect};
+pub use group::{Group, Member, Sent, SlowPolicy};
 pub use maybe_tls::MaybeTls;
+pub use remote::Remote;
 pub use socket::{Receiver, Sender, WebSocket};
+pub use tracker::{Stop, Tracker};
 #[cfg(feature = "deflate")]
 pub use wsconn::deflate;
 pub use wsconn::{
     Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
-    PreparedMessage, Side, Timeout, Violation, opening, transport::Error,
+    PreparedMessage, Side, Timeout, Violation, opening,
+    transport::{Counters, Error},
 };
 
 /// The examples of README.md compile.

@@ -71,6 +71,11 @@ impl<S> Shared<S> {
         }
     }
 
+    /// Has whoever waits look again.
+    pub(crate) fn wake(&self) {
+        self.wakers.wake_all();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Core<S>> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,10 +92,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         // Before the step, so that no wake-up falls between the two.
         self.wakers.register(who, cx.waker());
         let waker = Waker::from(self.wakers.clone());
-        self.now(|core| {
-            let mut cx = Context::from_waker(&waker);
-            let (driver, mut io) = core.polled(&mut cx);
-            step(driver, &mut io)
-        })
+        let (polled, wake) = self.now(|core| core.poll(&mut Context::from_waker(&waker), step));
+        wake.into_iter().for_each(Waker::wake);
+        polled
     }
 }

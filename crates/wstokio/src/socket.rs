@@ -13,11 +13,11 @@ use wsconn::deflate::Compress;
 use wsconn::{
     Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message,
     PreparedMessage, Time,
-    transport::{Driver, Error, Inbox, pool::ReadBuffer, random},
+    transport::{Counters, Driver, Error, Inbox, pool::ReadBuffer, random},
 };
 
 use crate::{
-    MaybeTls,
+    MaybeTls, Remote,
     core::{Core, Polled},
     shared::Shared,
     wakers::Waiter,
@@ -92,6 +92,19 @@ impl<S> WebSocket<S> {
     /// The subprotocol that was agreed in the opening handshake.
     pub fn subprotocol(&self) -> Option<&str> {
         self.sender.shared.subprotocol()
+    }
+
+    /// What has gone over the connection, and how long its last round trip took.
+    pub fn counters(&self) -> Counters {
+        self.sender.counters()
+    }
+
+    /// A handle for whoever is to close the connection, or send to it, without having the socket.
+    pub fn remote(&self) -> Remote
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.sender.remote()
     }
 
     /// Two halves for two tasks. Pongs, keepalive and the closing handshake go on whichever of them
@@ -235,6 +248,11 @@ impl<S> Receiver<S> {
         self.shared.close_info()
     }
 
+    /// As [`WebSocket::counters`].
+    pub fn counters(&self) -> Counters {
+        self.shared.now(|core| core.counters())
+    }
+
     /// The socket again, if the halves are of one.
     ///
     /// # Errors
@@ -340,6 +358,19 @@ impl<S> Sender<S> {
     /// As [`WebSocket::close_info`].
     pub fn close_info(&self) -> Option<&CloseInfo> {
         self.shared.close_info()
+    }
+
+    /// As [`WebSocket::counters`].
+    pub fn counters(&self) -> Counters {
+        self.shared.now(|core| core.counters())
+    }
+
+    /// As [`WebSocket::remote`].
+    pub fn remote(&self) -> Remote
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Remote::new(&self.shared)
     }
 }
 

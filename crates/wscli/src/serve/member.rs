@@ -1,78 +1,38 @@
 //! One member's connection.
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use wstokio::{CloseCode, Error, Message, WebSocket};
 
 use super::{
     protocol::{self, MAX_TEXT, Notice, Request},
-    rooms::{Mailbox, Rooms, Seat},
-    stopped,
+    rooms::{Rooms, Seat},
 };
 
-/// Why the server closes a connection.
-type Goodbye = (CloseCode, &'static str);
-
-/// Has the member in the room until either side closes.
-pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-    mut ws: WebSocket<S>,
-    rooms: &Rooms,
-    room: &str,
-    nick: String,
-    stopping: watch::Receiver<bool>,
-) {
-    let (seat, mailbox) = rooms.join(room, &nick);
-    // How a connection ends is its client's business; `None` is its end.
-    let goodbye = talk(&mut ws, &seat, mailbox, stopping).await.ok().flatten();
-    drop(seat);
-    if let Some((code, reason)) = goodbye {
-        let _ = ws.close(code, reason).await;
-    }
+/// Has the member in the room until either side closes. What happens in the room is sent to it meanwhile.
+pub(super) async fn run<S>(mut ws: WebSocket<S>, rooms: &Rooms, room: &str, nick: &str)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let seat = rooms.join(room, nick, &ws.remote());
+    // How a connection ends is its client's business.
+    let _ = talk(&mut ws, &seat).await;
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
-    ws: &mut WebSocket<S>,
-    seat: &Seat<'_>,
-    mut mailbox: Mailbox,
-    stopping: watch::Receiver<bool>,
-) -> Result<Option<Goodbye>, Error> {
+async fn talk<S>(ws: &mut WebSocket<S>, seat: &Seat<'_>) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (rx, tx) = ws.halves();
-    let mut stop = stopping.clone();
-    loop {
-        tokio::select! {
-            message = rx.recv() => {
-                let complaint = match message? {
-                    None => return Ok(None),
-                    Some(Message::Text(text)) => obey(seat, text),
-                    Some(Message::Binary(_)) => {
-                        return Ok(Some((CloseCode::UNSUPPORTED_DATA, "this chat is text only")));
-                    }
-                };
-                if let Some(message) = complaint {
-                    tx.feed(&Notice::Error { message }.to_json()).await?;
-                }
-            }
-            notice = mailbox.notices.recv() => match notice {
-                // It leaves with the next wait, together with those that come meanwhile.
-                Some(notice) => {
-                    let mut stopping = stopping.clone();
-                    tokio::select! {
-                        fed = tx.feed(&*notice) => fed?,
-                        _ = &mut mailbox.overflowed => return Ok(Some(TOO_SLOW)),
-                        () = stopped(&mut stopping) => return Ok(Some(GOING_AWAY)),
-                    }
-                }
-                None => return Ok(Some(TOO_SLOW)),
-            },
-            () = stopped(&mut stop) => return Ok(Some(GOING_AWAY)),
+    while let Some(message) = rx.recv().await? {
+        let Message::Text(text) = message else {
+            return ws.close(CloseCode::UNSUPPORTED_DATA, "this chat is text only").await;
+        };
+        if let Some(message) = obey(seat, text) {
+            tx.feed(&Notice::Error { message }.to_json()).await?;
         }
     }
+    Ok(())
 }
-
-const GOING_AWAY: Goodbye = (CloseCode::GOING_AWAY, "the server stops");
-const TOO_SLOW: Goodbye = (CloseCode::TRY_AGAIN_LATER, "messages came faster than you read them");
 
 /// Does what the page asks for, or says why not.
 fn obey(seat: &Seat<'_>, request: &str) -> Option<&'static str> {

@@ -14,18 +14,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
-    time::timeout,
 };
 use wstokio::{
-    Acceptor, Config,
+    Acceptor, Config, Stop, Tracker,
     deflate::DeflateOptions,
     opening::{Accept, Refusal, ServerOptions},
     tls::TlsAcceptor,
 };
 
 use self::{protocol::SUBPROTOCOL, rooms::Rooms};
-use crate::{cannot_listen, tls::ServerTls};
+use crate::{cannot_listen, interrupt::Interrupt, tls::ServerTls};
 
 /// The longest message a browser may send, in bytes: the longest text as JSON, and room to spare.
 const MAX_MESSAGE: u64 = 64 << 10;
@@ -55,10 +53,7 @@ struct Server {
     rooms: Arc<Rooms>,
     tls: Option<TlsAcceptor>,
     acceptor: Acceptor,
-    /// Turns true when the server stops.
-    stopping: watch::Receiver<bool>,
-    /// Dropped with the last connection.
-    alive: mpsc::Sender<()>,
+    tracker: Tracker,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
@@ -75,10 +70,9 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     println!("open {scheme}://{addr}/ in a browser; Ctrl-C stops");
 
-    let (stop, stopping) = watch::channel(false);
-    let (alive, mut all_gone) = mpsc::channel(1);
+    let tracker = Tracker::new();
     let (rooms, acceptor) = (Arc::default(), acceptor(arguments));
-    let server = Server { rooms, tls, acceptor, stopping, alive };
+    let server = Server { rooms, tls, acceptor, tracker: tracker.clone() };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -91,10 +85,9 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, String> {
     }
     // No new connections, 1001 to all, and a little time for their closing handshakes.
     drop(listener);
-    drop(server.alive);
-    let _ = stop.send(true);
-    let patience = Config::default().close_timeout + Config::default().fin_timeout;
-    let _ = timeout(patience, all_gone.recv()).await;
+    let mut stop = Stop::default();
+    stop.reason = "the server stops".to_owned();
+    tracker.stop(stop).await.map_err(|error| error.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -129,7 +122,7 @@ async fn http<S>(stream: S, server: Server)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut stopping = server.stopping.clone();
+    let tracker = server.tracker.clone();
     let service = service_fn(move |request| {
         let response = answer(request, &server);
         async { Ok::<_, std::convert::Infallible>(response) }
@@ -140,7 +133,7 @@ where
     tokio::select! {
         // How a connection ends is its client's business.
         _ = connection => {}
-        () = stopped(&mut stopping) => {}
+        () = tracker.stopping() => {}
     }
 }
 
@@ -168,19 +161,14 @@ fn upgrade(request: &mut Request<Incoming>, room: &str, server: &Server) -> Resp
             let (server, room) = (server.clone(), room.to_owned());
             tokio::spawn(async move {
                 if let Ok(ws) = socket.await {
-                    member::run(ws, &server.rooms, &room, nick, server.stopping.clone()).await;
+                    server.tracker.track(&ws);
+                    member::run(ws, &server.rooms, &room, &nick).await;
                 }
-                drop(server.alive);
             });
             response
         }
         Err(refused) => refused.into_response(),
     }
-}
-
-/// Waits until the server stops.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 fn text(status: StatusCode, body: &str) -> Response<String> {
@@ -189,37 +177,4 @@ fn text(status: StatusCode, body: &str) -> Response<String> {
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
     response
-}
-
-/// Ctrl-C, or the signal by which service managers stop a program.
-struct Interrupt {
-    #[cfg(unix)]
-    signals: [tokio::signal::unix::Signal; 2],
-}
-
-#[cfg(unix)]
-impl Interrupt {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { signals: [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?] })
-    }
-
-    async fn wait(&mut self) {
-        let [interrupt, terminate] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-impl Interrupt {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {})
-    }
-
-    async fn wait(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }

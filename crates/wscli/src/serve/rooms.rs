@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use wstokio::{Group, Member as Membership, PreparedMessage, Remote, SlowPolicy};
 
 use super::protocol::{Notice, Said, Who};
 
@@ -17,8 +17,9 @@ const HISTORY_BYTES: usize = 256 << 10;
 /// Rooms that are remembered though no one is there; beyond that the one longest quiet is forgotten.
 const QUIET_ROOMS: usize = 256;
 
-/// Notices that wait for a member who reads slowly; beyond that it has to go.
-const MAILBOX: usize = 256;
+/// Notices that wait for a member who reads slowly, behind what the system holds for it; beyond that it
+/// has to go.
+const MAX_WAITING: usize = 256;
 
 /// All rooms.
 #[derive(Default)]
@@ -33,8 +34,8 @@ struct State {
     members: u64,
 }
 
-#[derive(Default)]
 struct Room {
+    group: Group,
     members: BTreeMap<u64, Member>,
     history: VecDeque<Said>,
     history_bytes: usize,
@@ -45,15 +46,7 @@ struct Room {
 struct Member {
     nick: String,
     typing: bool,
-    /// `None` once it has overflowed.
-    mailbox: Option<(mpsc::Sender<Arc<str>>, oneshot::Sender<()>)>,
-}
-
-/// What happens in a room, for one member.
-pub(super) struct Mailbox {
-    pub(super) notices: mpsc::Receiver<Arc<str>>,
-    /// Done when the mailbox has overflowed: the member has to go, however busy it is.
-    pub(super) overflowed: oneshot::Receiver<()>,
+    in_group: Membership,
 }
 
 /// A member's place in a room. Dropping it leaves.
@@ -64,20 +57,17 @@ pub(super) struct Seat<'r> {
 }
 
 impl Rooms {
-    /// Joins a room. The mailbox gets the welcome first, then all that happens; it overflows if its
+    /// Joins a room. The connection gets the welcome first, then all that happens; it is closed if its
     /// reader does not keep up.
-    pub(super) fn join(&self, name: &str, nick: &str) -> (Seat<'_>, Mailbox) {
-        let (mailbox, notices) = mpsc::channel(MAILBOX);
-        let (keeps_up, overflowed) = oneshot::channel();
+    pub(super) fn join(&self, name: &str, nick: &str, connection: &Remote) -> Seat<'_> {
         let mut state = self.lock();
         state.members += 1;
         let id = state.members;
         let room = state.rooms.entry(name.to_owned()).or_default();
         room.at = now();
         room.tell(&Notice::Joined { id, nick, at: room.at });
-        let way_in = Some((mailbox.clone(), keeps_up));
-        let member = Member { nick: nick.to_owned(), typing: false, mailbox: way_in };
-        room.members.insert(id, member);
+        let in_group = room.group.join(connection);
+        room.members.insert(id, Member { nick: nick.to_owned(), typing: false, in_group });
         let members = room.members.iter().map(|(id, member)| Who { id: *id, nick: &member.nick });
         let welcome = Notice::Welcome {
             you: id,
@@ -86,8 +76,11 @@ impl Rooms {
             members: members.collect(),
             history: room.history.iter().collect(),
         };
-        let _ = mailbox.try_send(welcome.to_json().into());
-        (Seat { rooms: self, room: name.to_owned(), id }, Mailbox { notices, overflowed })
+        let welcome = PreparedMessage::new(&welcome.to_json());
+        if let Some(member) = room.members.get(&id) {
+            member.in_group.send(&welcome);
+        }
+        Seat { rooms: self, room: name.to_owned(), id }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -165,18 +158,22 @@ impl State {
     }
 }
 
-impl Room {
-    /// Puts a notice into every mailbox. It never waits: a member whose mailbox is full has not read
-    /// for long, and loses it.
-    fn tell(&mut self, notice: &Notice<'_>) {
-        let notice: Arc<str> = notice.to_json().into();
-        for member in self.members.values_mut() {
-            if let Some((mailbox, _)) = &member.mailbox
-                && mailbox.try_send(notice.clone()).is_err()
-            {
-                member.mailbox = None;
-            }
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            group: Group::new(MAX_WAITING, SlowPolicy::Close),
+            members: BTreeMap::new(),
+            history: VecDeque::new(),
+            history_bytes: 0,
+            at: 0,
         }
+    }
+}
+
+impl Room {
+    /// Sends a notice to all members. It never waits.
+    fn tell(&self, notice: &Notice<'_>) {
+        self.group.try_send(&PreparedMessage::new(&notice.to_json()));
     }
 
     fn remember(&mut self, said: Said) {
@@ -196,72 +193,101 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{DuplexStream, duplex};
+    use wstokio::{CloseCode, Config, WebSocket};
+
     use super::*;
 
-    fn drain(mailbox: &mut Mailbox) -> Vec<serde_json::Value> {
-        std::iter::from_fn(|| mailbox.notices.try_recv().ok())
-            .map(|json| serde_json::from_str(&json).unwrap())
-            .collect()
+    type Socket = WebSocket<DuplexStream>;
+
+    /// A page's socket, and what the server has of it.
+    fn page() -> (Socket, Remote) {
+        let (near, far) = duplex(1 << 20);
+        let page = WebSocket::from_client_stream(far, Vec::new(), Arc::default());
+        let mut ws = WebSocket::from_server_stream(near, Vec::new(), Arc::default());
+        let remote = ws.remote();
+        tokio::spawn(async move { while let Ok(Some(_)) = ws.recv().await {} });
+        (page, remote)
     }
 
-    #[test]
-    fn what_is_said_reaches_the_room_and_no_other() {
+    async fn hear(page: &mut Socket) -> serde_json::Value {
+        let message = page.recv().await.unwrap().unwrap();
+        serde_json::from_str(message.as_text().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_said_reaches_the_room_and_no_other() {
         let rooms = Rooms::default();
-        let (ada, mut ada_hears) = rooms.join("a", "ada");
-        let (_bob, mut bob_hears) = rooms.join("a", "bob");
-        let (_eve, mut eve_hears) = rooms.join("b", "eve");
-        drain(&mut ada_hears);
-        drain(&mut bob_hears);
-        drain(&mut eve_hears);
-        ada.say("hello <b>".into());
-        for hears in [&mut ada_hears, &mut bob_hears] {
-            let heard = drain(hears);
-            assert_eq!(heard.len(), 1);
-            assert_eq!(heard[0]["text"], "hello <b>");
-            assert_eq!(heard[0]["nick"], "ada");
+        let [(mut ada, a), (mut bob, b), (mut eve, e)] = [page(), page(), page()];
+        let seat = rooms.join("a", "ada", &a);
+        let _bob = rooms.join("a", "bob", &b);
+        let other = rooms.join("b", "eve", &e);
+        seat.say("hello <b>".into());
+        other.say("alone".into());
+        for kind in ["welcome", "joined"] {
+            assert_eq!(hear(&mut ada).await["type"], kind);
         }
-        assert!(drain(&mut eve_hears).is_empty());
+        assert_eq!(hear(&mut bob).await["type"], "welcome");
+        for page in [&mut ada, &mut bob] {
+            let heard = hear(page).await;
+            assert_eq!(heard["text"], "hello <b>");
+            assert_eq!(heard["nick"], "ada");
+        }
+        assert_eq!(hear(&mut eve).await["type"], "welcome");
+        assert_eq!(hear(&mut eve).await["text"], "alone");
     }
 
-    #[test]
-    fn late_comers_see_the_last_hundred_messages() {
+    #[tokio::test]
+    async fn late_comers_see_the_last_hundred_messages() {
         let rooms = Rooms::default();
-        let (ada, _hears) = rooms.join("a", "ada");
+        let (_ada, remote) = page();
+        let ada = rooms.join("a", "ada", &remote);
         for i in 0..150 {
             ada.say(i.to_string());
         }
         drop(ada);
-        let (_bob, mut hears) = rooms.join("a", "bob");
-        let welcome = drain(&mut hears).remove(0);
+        let (mut bob, remote) = page();
+        let _bob = rooms.join("a", "bob", &remote);
+        let welcome = hear(&mut bob).await;
         let history = welcome["history"].as_array().unwrap();
         assert_eq!(history.len(), HISTORY);
         assert_eq!(history[0]["text"], "50");
         assert_eq!(history[99]["text"], "149");
     }
 
-    #[test]
-    fn a_member_that_does_not_read_loses_its_mailbox_and_delays_no_one() {
+    #[tokio::test]
+    async fn a_member_that_does_not_read_is_closed_and_delays_no_one() {
         let rooms = Rooms::default();
-        let (_stuck, mut stuck_hears) = rooms.join("a", "stuck");
-        let (ada, mut ada_hears) = rooms.join("a", "ada");
-        for i in 0..2 * MAILBOX {
-            ada.say(i.to_string());
-            assert!(!drain(&mut ada_hears).is_empty());
+        // Its task is not there to send anything.
+        let (near, _far) = duplex(64);
+        let stuck = WebSocket::from_server_stream(near, Vec::new(), Config::default().into());
+        let _stuck = rooms.join("a", "stuck", &stuck.remote());
+        let (mut ada, remote) = page();
+        let seat = rooms.join("a", "ada", &remote);
+        assert_eq!(hear(&mut ada).await["type"], "welcome");
+        for i in 0..2 * MAX_WAITING {
+            seat.say(i.to_string());
+            assert_eq!(hear(&mut ada).await["text"], i.to_string());
         }
-        assert_eq!(drain(&mut stuck_hears).len(), MAILBOX);
-        assert!(stuck_hears.notices.is_closed());
-        assert!(matches!(
-            stuck_hears.overflowed.try_recv(),
-            Err(oneshot::error::TryRecvError::Closed)
-        ));
+        let counters = stuck.counters();
+        assert_eq!((counters.messages_waiting, counters.messages_sent), (0, 0));
+        assert_eq!(counters.messages_dropped as usize, MAX_WAITING + 1);
+        assert_eq!(counters.bytes_queued, {
+            let frame = 4 + "messages came faster than you read them".len();
+            assert_eq!(CloseCode::TRY_AGAIN_LATER.get(), 1013);
+            frame
+        });
     }
 
-    #[test]
-    fn empty_rooms_are_forgotten_beyond_a_number() {
+    #[tokio::test]
+    async fn empty_rooms_are_forgotten_beyond_a_number() {
         let rooms = Rooms::default();
+        let (_page, remote) = page();
         for i in 0..QUIET_ROOMS + 10 {
-            rooms.join(&format!("room-{i}"), "ada").0.say("hi".into());
-            rooms.join(&format!("silent-{i}"), "ada");
+            rooms.join(&format!("room-{i}"), "ada", &remote).say("hi".into());
+            rooms.join(&format!("silent-{i}"), "ada", &remote);
         }
         assert_eq!(rooms.lock().rooms.len(), QUIET_ROOMS);
     }

@@ -26,6 +26,18 @@ impl Location {
         matches!(self.what, What::Ping | What::Pong)
     }
 
+    /// Whether the event is a pong.
+    #[cfg(feature = "transport")]
+    pub(crate) fn is_pong(&self) -> bool {
+        self.what == What::Pong
+    }
+
+    /// Whether the event is a message or the last chunk of one.
+    #[cfg(feature = "transport")]
+    pub(crate) fn ends_message(&self) -> bool {
+        matches!(self.what, What::Message(_) | What::Chunk { last: true, .. })
+    }
+
     /// Whether the bytes are in the connection, and not in the input.
     pub fn is_held(&self) -> bool {
         self.place.is_none()

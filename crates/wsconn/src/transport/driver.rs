@@ -1,21 +1,15 @@
+mod send;
+
+use alloc::boxed::Box;
 use std::{
-    io::{self, IoSlice},
-    mem,
+    io, mem,
     task::{Poll, ready},
 };
 
-use super::{Error, Inbox, Io, pool};
-#[cfg(feature = "deflate")]
-use crate::deflate::Compress;
+use super::{Counters, Error, Inbox, Io, counters::Meter, pool};
 use crate::{
-    CloseCause, CloseCode, CloseInfo, Connection, Delivery, Disposition, Location, Message, Misuse,
-    PreparedMessage, Role, Sending, Time,
+    CloseCause, CloseCode, CloseInfo, Connection, Delivery, Disposition, Location, Misuse, Time,
 };
-
-/// Once this many bytes are queued they are written, if the stream takes them, though no one has
-/// asked to flush; and the message that makes them so many from where it lies. Up to here a copy costs
-/// less than a call to the system.
-const EAGER_WRITE: usize = pool::BUFFER;
 
 /// The loop that moves the bytes of a connection: between its byte stream, which is lent to each call,
 /// and whoever receives and sends.
@@ -38,6 +32,15 @@ pub struct Driver {
     pausing: bool,
     /// What the byte stream failed with, until it is reported.
     failure: Option<io::Error>,
+    /// When to close the connection, and how.
+    goodbye: Option<Box<Goodbye>>,
+    meter: Meter,
+}
+
+struct Goodbye {
+    at: Time,
+    code: CloseCode,
+    reason: Box<str>,
 }
 
 /// What a read came to.
@@ -61,12 +64,24 @@ impl Driver {
             receiver_gone: false,
             pausing: false,
             failure: None,
+            goodbye: None,
+            meter: Meter::default(),
         }
     }
 
     /// As [`Connection::close_info`].
     pub fn close_info(&self) -> Option<&CloseInfo> {
         self.connection.close_info()
+    }
+
+    /// Whether messages can still be sent: neither side has begun to close.
+    pub fn is_open(&self) -> bool {
+        self.connection.is_open()
+    }
+
+    /// What has gone over the connection.
+    pub fn counters(&self) -> Counters {
+        Counters { bytes_queued: self.connection.outgoing().len(), ..self.meter.counted }
     }
 
     /// Whether nothing is left to wait for, the first time that is so.
@@ -97,21 +112,16 @@ impl Driver {
         }
     }
 
-    /// Queues a message if that takes no waiting and no writing, and says whether it did.
-    #[inline]
-    pub fn try_queue(&mut self, message: Message<'_>) -> bool {
-        let queued = self.connection.outgoing().len();
-        if queued + message.as_bytes().len() >= EAGER_WRITE {
-            return false;
+    /// Has the closing handshake begin at this moment, unless it has by then. An earlier moment that was
+    /// given before stays.
+    ///
+    /// Fails as [`begin_close`](Self::begin_close).
+    pub fn close_at(&mut self, at: Time, code: CloseCode, reason: &str) -> Result<(), Error> {
+        Connection::check_close(code, reason)?;
+        if self.goodbye.as_ref().is_none_or(|goodbye| at < goodbye.at) {
+            self.goodbye = Some(Box::new(Goodbye { at, code, reason: reason.into() }));
         }
-        self.lend();
-        self.connection.send(message).is_ok()
-    }
-
-    /// Queues a message, for which [`poll_ready`](Self::poll_ready) has made room.
-    pub fn queue(&mut self, message: Message<'_>) -> Result<(), Error> {
-        self.lend();
-        Ok(self.connection.send(message)?)
+        Ok(())
     }
 
     /// The next event of what has been read already.
@@ -127,7 +137,7 @@ impl Driver {
         if inbox.is_empty() {
             return Ok(None);
         }
-        let location = inbox.receive(&mut self.connection, delivery);
+        let location = self.receive(inbox, delivery);
         self.pausing = location.is_none() && !inbox.is_empty();
         Ok(location)
     }
@@ -145,7 +155,7 @@ impl Driver {
                 ready!(io.poll_pause());
             }
             if !inbox.is_empty() {
-                if let Some(location) = inbox.receive(&mut self.connection, delivery) {
+                if let Some(location) = self.receive(inbox, delivery) {
                     return Poll::Ready(Ok(Some(location)));
                 }
                 self.pausing = !inbox.is_empty();
@@ -170,127 +180,11 @@ impl Driver {
         }
     }
 
-    /// Waits until a message can be queued.
-    pub fn poll_ready(&mut self, io: &mut impl Io) -> Poll<Result<(), Error>> {
-        loop {
-            if !self.connection.is_open() {
-                return Poll::Ready(self.verdict().and(Err(Error::Closed)));
-            }
-            if !self.connection.is_full() {
-                return Poll::Ready(Ok(()));
-            }
-            if self.poll_write(io).is_pending() {
-                self.read_for_sender(io);
-                ready!(self.poll_timer(io));
-            }
-        }
-    }
-
-    /// Queues a message, once there is room, or writes it if it is large. The connection owns what is
-    /// left of it.
-    pub fn poll_queue(
-        &mut self,
-        io: &mut impl Io,
-        message: Message<'_>,
-    ) -> Poll<Result<(), Error>> {
-        let len = message.as_bytes().len();
-        self.poll_send(io, len, |connection| connection.send_direct(message))
-    }
-
-    /// As [`poll_queue`](Self::poll_queue), of a message that was prepared.
-    pub fn poll_queue_prepared(
-        &mut self,
-        io: &mut impl Io,
-        message: &PreparedMessage,
-    ) -> Poll<Result<(), Error>> {
-        let len = message.as_bytes().len();
-        self.poll_send(io, len, |connection| connection.send_prepared_direct(message))
-    }
-
-    /// As [`poll_queue`](Self::poll_queue), saying whether to compress the message.
-    #[cfg(feature = "deflate")]
-    pub fn poll_queue_as(
-        &mut self,
-        io: &mut impl Io,
-        message: Message<'_>,
-        compress: Compress,
-    ) -> Poll<Result<(), Error>> {
-        let len = message.as_bytes().len();
-        self.poll_send(io, len, |connection| connection.send_direct_as(message, compress))
-    }
-
-    /// Sends a message of so many bytes, once there is room.
-    fn poll_send<'m>(
-        &mut self,
-        io: &mut impl Io,
-        len: usize,
-        send: impl for<'c> FnOnce(&'c mut Connection) -> Result<Sending<'c, 'm>, Misuse>,
-    ) -> Poll<Result<(), Error>> {
-        ready!(self.poll_ready(io))?;
-        let queued = self.connection.outgoing().len() + len;
-        let copied = queued < EAGER_WRITE || self.connection.role() == Role::Client;
-        if copied {
-            self.lend();
-        }
-        let mut failure = None;
-        let mut blocked = false;
-        let mut sending = send(&mut self.connection)?;
-        while !copied && !sending.is_done() && failure.is_none() && !blocked {
-            let slices = sending.slices().map(IoSlice::new);
-            self.unflushed = true;
-            match io.poll_write_vectored(&slices) {
-                Poll::Ready(Ok(0)) => failure = Some(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(len)) => sending.advance(len),
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(Err(error)) => failure = Some(error),
-                Poll::Pending => blocked = true,
-            }
-        }
-        drop(sending);
-        if let Some(failure) = failure {
-            self.fail(failure);
-        }
-        if blocked {
-            self.write_now(io);
-        }
-        self.write_eagerly(io);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Queues a part of a message as a fragment, once there is room.
-    pub fn poll_queue_fragment(
-        &mut self,
-        io: &mut impl Io,
-        part: Message<'_>,
-        fin: bool,
-    ) -> Poll<Result<(), Error>> {
-        ready!(self.poll_ready(io))?;
-        self.lend();
-        self.connection.send_fragment(part, fin)?;
-        self.write_eagerly(io);
-        Poll::Ready(Ok(()))
-    }
-
-    /// As [`poll_queue_fragment`](Self::poll_queue_fragment), saying whether to compress the message.
-    #[cfg(feature = "deflate")]
-    pub fn poll_queue_fragment_as(
-        &mut self,
-        io: &mut impl Io,
-        part: Message<'_>,
-        fin: bool,
-        compress: Compress,
-    ) -> Poll<Result<(), Error>> {
-        ready!(self.poll_ready(io))?;
-        self.lend();
-        self.connection.send_fragment_as(part, fin, compress)?;
-        self.write_eagerly(io);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Queues a ping, once there is room.
-    pub fn poll_ping(&mut self, io: &mut impl Io, payload: &[u8]) -> Poll<Result<(), Error>> {
-        ready!(self.poll_ready(io))?;
-        Poll::Ready(Ok(self.connection.ping(payload)?))
+    #[inline]
+    fn receive(&mut self, inbox: &mut Inbox, delivery: Delivery) -> Option<Location> {
+        let location = inbox.receive(&mut self.connection, delivery)?;
+        self.meter.received(&location, inbox.read_at());
+        Some(location)
     }
 
     /// Waits until all that is queued has been written.
@@ -362,20 +256,6 @@ impl Driver {
         }
     }
 
-    /// Gives the connection a buffer to queue in.
-    #[inline]
-    fn lend(&mut self) {
-        if self.connection.wants_buffer() {
-            self.connection.lend(pool::take_write());
-        }
-    }
-
-    fn write_eagerly(&mut self, io: &mut impl Io) {
-        if self.connection.outgoing().len() >= EAGER_WRITE {
-            self.write_now(io);
-        }
-    }
-
     /// Writes what the stream takes, without waiting for the rest.
     fn write_now(&mut self, io: &mut impl Io) {
         if self.poll_write(io).is_pending() {
@@ -393,6 +273,7 @@ impl Driver {
                     Poll::Ready(Ok(0)) => self.fail(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(len)) => {
                         self.connection.advance(len);
+                        self.meter.counted.bytes_sent += len as u64;
                         self.unflushed = true;
                     }
                     Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -446,7 +327,7 @@ impl Driver {
         }
         // Where there is always more to read nobody waits for a timer. What was due when the last bytes
         // came is done now that they have been looked at.
-        self.connection.handle_timeout(inbox.read_at());
+        self.handle_timeouts(inbox.read_at());
         if inbox.wants_pause() {
             inbox.waited();
             ready!(io.poll_pause());
@@ -468,6 +349,7 @@ impl Driver {
             && let Some(location) = self.connection.direct_advance(len, now)
         {
             inbox.hold(&mut self.connection);
+            self.meter.received(&location, now);
             return Poll::Ready(Read::Event(location));
         }
         Poll::Ready(Read::More)
@@ -479,7 +361,10 @@ impl Driver {
             Ok(0) => self.note_end(),
             // TLS without a close_notify. The closing handshake tells whether anything was cut off.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.note_end(),
-            Ok(len) => return Some(len),
+            Ok(len) => {
+                self.meter.counted.bytes_received += len as u64;
+                return Some(len);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => self.fail(error),
         }
@@ -493,9 +378,23 @@ impl Driver {
 
     /// Ready when a deadline has passed and the connection has been told.
     fn poll_timer(&mut self, io: &mut impl Io) -> Poll<()> {
-        let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
+        let goodbye = self.goodbye.as_ref().filter(|_| self.connection.is_open());
+        let deadlines = [self.connection.poll_timeout(), goodbye.map(|goodbye| goodbye.at)];
+        let Some(deadline) = deadlines.into_iter().flatten().min() else { return Poll::Pending };
         ready!(io.poll_deadline(deadline));
-        self.connection.handle_timeout(io.now());
+        self.handle_timeouts(io.now());
         Poll::Ready(())
+    }
+
+    /// Does what is due.
+    fn handle_timeouts(&mut self, now: Time) {
+        if let Some(goodbye) = self.goodbye.take_if(|goodbye| goodbye.at <= now) {
+            // It may be closing already, and what it is closed with has been checked.
+            let _ = self.connection.close(goodbye.code, &goodbye.reason, now);
+        }
+        self.connection.handle_timeout(now);
+        if let Some(at) = self.connection.pinged() {
+            self.meter.pinged(at);
+        }
     }
 }

@@ -19,6 +19,10 @@ pub enum Error {
     Timeout(Timeout),
     /// The URL cannot be connected to; the text says why.
     Url(String),
+    /// What was to be sent could not be read, or what was received could not be written: it is the
+    /// reader or the writer of a call that moves a whole message that failed, or what it gave was no
+    /// text. The connection goes on.
+    Transfer(io::Error),
     /// The connection is closed or closing, by either side: nothing more can be sent.
     Closed,
     /// The call cannot be done as asked. The connection is as it was.
@@ -34,6 +38,9 @@ impl fmt::Display for Error {
             Self::Tls(failure) => failure.fmt(f),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Url(problem) => f.write_str(problem),
+            Self::Transfer(error) => {
+                write!(f, "the reader or writer of a message's bytes failed: {error}")
+            }
             Self::Closed => Misuse::Closed.fmt(f),
             Self::Misuse(misuse) => misuse.fmt(f),
         }
@@ -44,6 +51,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),
+            Self::Transfer(error) => Some(error),
             #[cfg(feature = "tls")]
             Self::Tls(failure) => failure.source(),
             _ => None,

@@ -4,6 +4,7 @@
 //! `wstokio` and `wsmio` are made of it. To write a transport of your own, implement [`Io`] for your
 //! byte stream and clock, and call the [`Driver`].
 
+mod counters;
 mod driver;
 mod error;
 mod inbox;
@@ -13,6 +14,7 @@ pub mod random;
 pub mod tls;
 mod url;
 
+pub use counters::Counters;
 pub use driver::Driver;
 pub use error::Error;
 pub use inbox::Inbox;
