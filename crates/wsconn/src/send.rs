@@ -214,7 +214,11 @@ impl Connection {
     pub(crate) fn queue(&mut self, mut header: Header, payload: &[u8]) {
         header.masking_key = self.masking_key();
         let queue = self.output.reserve(payload.len());
-        queue.extend_from_slice(header.encode().as_slice());
+        let encoded = header.encode();
+        let (padded, len) = encoded.padded();
+        let end = queue.len() + len;
+        queue.extend_from_slice(padded);
+        queue.truncate(end);
         let Some(key) = header.masking_key else {
             queue.extend_from_slice(payload);
             return;
@@ -292,7 +296,7 @@ impl Output {
     /// The queue with room for a frame of `payload` bytes.
     #[inline]
     pub(crate) fn reserve(&mut self, payload: usize) -> &mut Vec<u8> {
-        let need = payload.saturating_add(wsframe::MAX_HEADER_LEN);
+        let need = payload.saturating_add(size_of::<HeaderBuf>());
         // What has been written makes way once it is more than half: each byte moves at most once.
         if self.written > self.queue.len() / 2 {
             self.queue.drain(..self.written);

@@ -288,6 +288,14 @@ impl HeaderBuf {
         let [.., len] = self.bytes;
         self.bytes.get(..usize::from(len)).unwrap_or(&self.bytes)
     }
+
+    /// The bytes with others behind them, and how many they are: to copy all 16 and forget the rest
+    /// takes less than to copy just so many.
+    #[inline]
+    pub fn padded(&self) -> (&[u8; 16], usize) {
+        let [.., len] = self.bytes;
+        (&self.bytes, usize::from(len))
+    }
 }
 
 impl AsRef<[u8]> for HeaderBuf {

@@ -194,7 +194,7 @@ impl Handler for Flood {
 #[test]
 fn a_slow_peer_is_told_from_one_that_keeps_up_and_drain_tells_when_it_has_caught_up() {
     const LEN: usize = 60_000;
-    const HIGH_WATER: usize = 200_000;
+    const HIGH_WATER: usize = 400_000;
     let mut config = quiet();
     config.max_outgoing = HIGH_WATER;
     let (sent, told) = mpsc::channel();
@@ -218,7 +218,8 @@ fn a_slow_peer_is_told_from_one_that_keeps_up_and_drain_tells_when_it_has_caught
             .collect();
         assert!(kinds.is_sorted(), "{all:?}");
         let queued = kinds.iter().filter(|kind| **kind == 1).count();
-        assert!(queued >= HIGH_WATER / LEN, "{all:?}");
+        // What is written together when the peer takes no more may be three of them.
+        assert!(queued >= HIGH_WATER / LEN - 2, "{all:?}");
         let (_, last) = all.last().unwrap();
         assert!(*last >= HIGH_WATER, "{all:?}");
         for _ in 1..all.len() {

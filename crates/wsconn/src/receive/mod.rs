@@ -45,8 +45,17 @@ impl Connection {
     /// Payloads are unmasked in place; after the call the consumed bytes are what
     /// [`event`](Self::event) wants to see again. Once [`close_info`](Self::close_info) is there, all
     /// input is consumed and ignored.
+    #[inline]
     pub fn receive(&mut self, input: &mut [u8], delivery: Delivery, now: Time) -> Received {
         self.input.let_go();
+        match self.whole(input, delivery, now) {
+            Some(received) => received,
+            None => self.receive_in_steps(input, delivery, now),
+        }
+    }
+
+    /// Takes whatever comes, step by step.
+    fn receive_in_steps(&mut self, input: &mut [u8], delivery: Delivery, now: Time) -> Received {
         if delivery == Delivery::Chunks
             && let Some(event) = self.input.assembled_so_far()
         {
@@ -57,10 +66,7 @@ impl Connection {
             let Some(rest) = input.get_mut(at..) else { break };
             let step = match self.input.frame {
                 None if rest.is_empty() => break,
-                None => match self.whole(rest, at, delivery, now) {
-                    Some(step) => step,
-                    None => self.header(rest, now),
-                },
+                None => self.header(rest, now),
                 Some(frame) if frame.remaining > 0 && rest.is_empty() => break,
                 Some(frame) if frame.opcode.is_control() => self.control(frame, rest, at, now),
                 Some(frame) => {

@@ -1,7 +1,7 @@
 use wsframe::{Decoded, Header, Mask, OpCode, Rules, Utf8};
 
-use super::{Delivery, Location, Step, input::unmask, location::What};
-use crate::{Connection, Kind, Time, Violation};
+use super::{Delivery, Location, Received, input::unmask, location::What};
+use crate::{Connection, Kind, Time};
 
 impl Connection {
     /// The next frame, if it is a whole message and all of it lies in `bytes`, as nearly all do: it
@@ -11,11 +11,10 @@ impl Connection {
     pub(super) fn whole(
         &mut self,
         bytes: &mut [u8],
-        at: usize,
         delivery: Delivery,
         now: Time,
-    ) -> Option<Result<Step, Violation>> {
-        if self.input.is_midway() || delivery != Delivery::Messages {
+    ) -> Option<Received> {
+        if self.input.is_midway() || delivery != Delivery::Messages || self.close_info().is_some() {
             return None;
         }
         let config = &self.config;
@@ -37,10 +36,10 @@ impl Connection {
         self.alive(now);
         let mut mask = header.masking_key.map(Mask::new);
         if let Err(violation) = unmask(payload, &mut mask, kind, &mut Utf8::new(), true) {
-            return Some(Err(violation));
+            self.fail(violation, now);
+            return Some(Received { consumed: bytes.len(), event: None });
         }
-        let place = Some(at + len..at + end);
-        let event = Some(Location { what: What::Message(kind), place });
-        Some(Ok(Step { event, ..Step::of(end) }))
+        let event = Some(Location { what: What::Message(kind), place: Some(len..end) });
+        Some(Received { consumed: end, event })
     }
 }

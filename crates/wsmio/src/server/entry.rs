@@ -201,7 +201,8 @@ impl<T: Default> Entry<T> {
                 // The response leaves first, together with what the handler sends now.
                 connection.lend(answer.response.into_bytes());
                 let mut open = Open::new(connection, state);
-                open.guard(&mut self.tcp, common, id, |handler, peer| handler.open(peer));
+                let (handler, now) = (&mut common.handler, common.now);
+                open.guard(&mut self.tcp, handler, now, id, |handler, peer| handler.open(peer));
                 let turn = open.handle(&mut self.tcp, common, id, progress.consumed..len, more);
                 self.stage = Stage::Open(open);
                 turn

@@ -14,8 +14,8 @@ use wsconn::{
 use super::ConnectionId;
 
 /// Once this many bytes would be queued they are written at once, the last message from where it lies:
-/// up to here a copy costs less than a call to the system.
-const DIRECT_WRITE: usize = pool::BUFFER;
+/// up to here a copy costs less than a call to the system. The pool keeps buffers of this size.
+const DIRECT_WRITE: usize = 2 * pool::BUFFER;
 
 /// What a server does with its connections.
 ///
@@ -155,6 +155,7 @@ impl Outlet<'_> {
         self.connection.outgoing().len()
     }
 
+    #[inline]
     fn send(&mut self, message: Message<'_>) -> Sent {
         let sent = match self.is_copied(message.as_bytes().len()) {
             true => self.connection.send(message),
@@ -182,6 +183,7 @@ impl Outlet<'_> {
 
     /// Whether a message of so many bytes is to be copied behind what is queued; then there is a buffer
     /// for it.
+    #[inline]
     fn is_copied(&mut self, len: usize) -> bool {
         let copied = self.queued() + len < DIRECT_WRITE;
         if copied && self.connection.wants_buffer() {
@@ -214,6 +216,7 @@ impl Outlet<'_> {
         Ok(())
     }
 
+    #[inline]
     fn answer(&self, sent: Result<(), Misuse>) -> Sent {
         match sent {
             Ok(()) if self.connection.is_blocked() => Sent::Queued(self.queued()),

@@ -43,7 +43,7 @@ impl<T> Open<T> {
             return match read(tcp, room) {
                 Got::Bytes(len, more) => {
                     if let Some(location) = self.connection.direct_advance(len, common.now) {
-                        self.deliver(tcp, common, id, &location, 0..0);
+                        self.deliver_held(tcp, &mut common.handler, common.now, id, &location);
                     }
                     Turn::read(more)
                 }
@@ -106,55 +106,52 @@ impl<T> Open<T> {
         id: ConnectionId,
         range: Range<usize>,
     ) -> usize {
-        let Range { start: mut at, end } = range;
+        let Common { handler, input, now, .. } = common;
+        let (now, Range { start: mut at, end }) = (*now, range);
         while at < end {
-            let Some(input) = common.input.get_mut(at..end) else { break };
-            let received = self.connection.receive(input, Delivery::Messages, common.now);
-            let from = at;
+            let Some(rest) = input.get_mut(at..end) else { break };
+            let received = self.connection.receive(rest, Delivery::Messages, now);
             at += received.consumed;
-            match received.event {
-                Some(location) => self.deliver(tcp, common, id, &location, from..end),
-                None => break,
+            let Some(location) = received.event else { break };
+            if location.is_held() {
+                self.deliver_held(tcp, handler, now, id, &location);
+            } else if let Event::Message(message) = location.event(rest, &[]) {
+                self.guard(tcp, handler, now, id, |handler, peer| handler.message(peer, message));
             }
         }
         at
     }
 
-    /// Gives a message to the handler. `range` is where in the input it was received.
-    fn deliver<H: Handler<State = T>>(
+    /// Gives a message that the connection holds to the handler.
+    fn deliver_held<H: Handler<State = T>>(
         &mut self,
         tcp: &mut TcpStream,
-        common: &mut Common<H>,
+        handler: &mut H,
+        now: Time,
         id: ConnectionId,
         location: &Location,
-        range: Range<usize>,
     ) {
         if location.is_control() {
             return;
         }
-        let held = if location.is_held() { self.connection.take_delivered() } else { Vec::new() };
-        let input = mem::take(&mut common.input);
-        let received = input.get(range).unwrap_or_default();
-        if let Event::Message(message) = location.event(received, &held) {
-            self.guard(tcp, common, id, |handler, peer| handler.message(peer, message));
+        let held = self.connection.take_delivered();
+        if let Event::Message(message) = location.event(&[], &held) {
+            self.guard(tcp, handler, now, id, |handler, peer| handler.message(peer, message));
         }
-        common.input = input;
-        if held.capacity() > 0 {
-            self.connection.give_back(held);
-        }
+        self.connection.give_back(held);
     }
 
     /// Calls the handler. If it panics, its connection is closed.
     pub(super) fn guard<H: Handler<State = T>>(
         &mut self,
         tcp: &mut TcpStream,
-        common: &mut Common<H>,
+        handler: &mut H,
+        now: Time,
         id: ConnectionId,
         call: impl FnOnce(&mut H, &mut Peer<'_, T>),
     ) {
         let Some(state) = self.state.as_mut().filter(|_| !self.silenced) else { return };
-        let outlet = Outlet { connection: &mut self.connection, tcp, now: common.now };
-        let handler = &mut common.handler;
+        let outlet = Outlet { connection: &mut self.connection, tcp, now };
         let done = guarded(|| call(handler, &mut Peer { id, outlet, state }));
         // Told that a message is queued or refused, the handler waits for `drain`, even if all is
         // written at once now.
@@ -162,7 +159,7 @@ impl<T> Open<T> {
         if done.is_none() {
             self.silenced = true;
             // It may be closing already.
-            let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "internal error", common.now);
+            let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "internal error", now);
         }
     }
 
@@ -178,7 +175,8 @@ impl<T> Open<T> {
                 break;
             }
             self.backlogged = false;
-            self.guard(tcp, common, id, |handler, peer| handler.drain(peer));
+            let (handler, now) = (&mut common.handler, common.now);
+            self.guard(tcp, handler, now, id, |handler, peer| handler.drain(peer));
             self.write(tcp, common.now);
         }
         self.backlogged |= self.connection.is_blocked();
