@@ -183,6 +183,10 @@ impl<const TEXT: bool> Seen<TEXT> {
 }
 
 /// As [`long`], from one slice into another of the same length.
+///
+/// One loop for every size. On 8 MiB, to copy blocks and then mask them in place, to mask into a small
+/// buffer and copy that, to prefetch, and stores past the caches all took longer; two to four pages in
+/// turn took 5 % less there, and 5 % more on 1 to 4 MiB.
 #[inline(always)]
 pub(crate) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
     let end = rotate(key, src.len());
