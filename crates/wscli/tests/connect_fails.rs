@@ -84,6 +84,16 @@ fn a_url_that_is_none() {
 }
 
 #[test]
+fn a_proxy_that_does_not_connect() {
+    let connect = |proxy: &str| {
+        run(&["connect", "--transport", "tokio", "--proxy", proxy, "ws://server.invalid/"], b"")
+    };
+    let (addr, _) = answering("HTTP/1.1 407 Who are you\r\n\r\n");
+    connect(&addr.to_string()).assert_fails_with(&["the proxy answered 407", "a password"]);
+    assert_eq!(connect("ftp://a").status, Some(2));
+}
+
+#[test]
 fn a_server_that_does_not_speak_http() {
     answer_fails_with("SSH-2.0-OpenSSH_10.0\r\n\r\n", &["HTTP", "is this a server of WebSockets"]);
     answer_fails_with("\x15\x03\x01\x00\x02\x02\x46", &["speaks TLS", "give a wss:// address"]);

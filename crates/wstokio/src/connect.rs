@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     time::Instant,
 };
 use wsconn::{
     Time, Timeout,
     opening::ClientOptions,
-    transport::{Error, Url, random},
+    transport::{Error, Proxy, Url, random},
 };
 
 use crate::{MaybeTls, WebSocket, core::Core, dial, handshake};
@@ -39,8 +40,18 @@ pub async fn connect(url: &str) -> Result<WebSocket, Error> {
 pub struct Connector {
     options: ClientOptions,
     connect_timeout: Duration,
+    proxy: Through,
     #[cfg(feature = "tls")]
     tls: Option<Arc<crate::tls::rustls::ClientConfig>>,
+}
+
+/// Which way to the server.
+#[derive(Clone, Debug)]
+enum Through {
+    Nothing,
+    Proxy(Proxy),
+    /// The proxy that the environment names when a connection is made.
+    Environment,
 }
 
 impl Default for Connector {
@@ -55,15 +66,37 @@ impl Connector {
         Self {
             options,
             connect_timeout: Duration::from_secs(10),
+            proxy: Through::Nothing,
             #[cfg(feature = "tls")]
             tls: None,
         }
     }
 
-    /// How long it may take until there is a TCP connection: the look-up of the host's name, and all of
-    /// its addresses together. Default: 10 seconds.
+    /// How long it may take until there is a TCP connection to the server: the look-up of the host's
+    /// name, all of its addresses, and the proxy if there is one. Default: 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// Goes through this proxy. Default: none.
+    ///
+    /// ```
+    /// use wstokio::{Connector, Proxy};
+    ///
+    /// let proxy = Proxy::parse("socks5://ada:secret@127.0.0.1:1080")?;
+    /// let connector = Connector::default().proxy(proxy);
+    /// # Ok::<(), wstokio::Error>(())
+    /// ```
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Through::Proxy(proxy);
+        self
+    }
+
+    /// Goes through the proxy that the environment names for each server, as [`Proxy::from_env`] finds
+    /// it: `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy`.
+    pub fn proxy_from_env(mut self) -> Self {
+        self.proxy = Through::Environment;
         self
     }
 
@@ -86,7 +119,7 @@ impl Connector {
     /// # Errors
     ///
     /// [`Error::Url`] if the URL is not one to connect to; [`Error::Io`] if there is no connection to
-    /// be had; `Error::Tls` if the server's certificate is not to be trusted, or it speaks no TLS;
+    /// be had, or [`Error::Proxy`] none through the proxy; `Error::Tls` if the server's certificate is not to be trusted, or it speaks no TLS;
     /// [`Error::Handshake`] if the server does not open a WebSocket, with the status it answered;
     /// [`Error::Timeout`], which names the step. Redirects are reported and not followed.
     ///
@@ -94,7 +127,7 @@ impl Connector {
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
         let url = parse(url)?;
         // In boxes: a task keeps room for the largest of its waits as long as it lives.
-        let tcp = Box::pin(dial::connect(url.host(), url.port(), self.connect_timeout)).await?;
+        let tcp = Box::pin(self.dial(&url)).await?;
         Box::pin(self.upgrade(tcp, url)).await
     }
 
@@ -112,6 +145,23 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         Box::pin(self.upgrade(stream, parse(url)?)).await
+    }
+
+    async fn dial(&self, url: &Url) -> Result<TcpStream, Error> {
+        let deadline = Instant::now().checked_add(self.connect_timeout);
+        let found;
+        let proxy = match &self.proxy {
+            Through::Nothing => None,
+            Through::Proxy(proxy) => Some(proxy),
+            Through::Environment => {
+                found = Proxy::from_env(url)?;
+                found.as_ref()
+            }
+        };
+        match proxy {
+            None => dial::connect(url.host(), url.port(), deadline).await,
+            Some(proxy) => dial::connect_through(proxy, url, deadline).await,
+        }
     }
 
     async fn upgrade<S>(&self, stream: S, url: Url) -> Result<WebSocket<MaybeTls<S>>, Error>

@@ -1,18 +1,25 @@
-//! From a host and a port to a TCP stream.
+//! From a host and a port to a TCP stream, perhaps through a proxy.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 use tokio::{
+    io::AsyncReadExt,
     net::{TcpStream, lookup_host},
     time::Instant,
 };
-use wsconn::{Timeout, transport::Error};
+use wsconn::{
+    Timeout,
+    transport::{Error, Proxy, ProxyFailure, Tunnel, Url},
+};
 
 use crate::handshake;
 
 /// Connects to `host`, trying its addresses one after the other.
-pub(crate) async fn connect(host: &str, port: u16, wait: Duration) -> Result<TcpStream, Error> {
-    let deadline = Instant::now().checked_add(wait);
+pub(crate) async fn connect(
+    host: &str,
+    port: u16,
+    deadline: Option<Instant>,
+) -> Result<TcpStream, Error> {
     let addresses = handshake::until(deadline, Timeout::Connect, async {
         let found = lookup_host((host, port)).await;
         let found = found.map_err(|error| context(&error, &format!("cannot find {host}")))?;
@@ -23,6 +30,32 @@ pub(crate) async fn connect(host: &str, port: u16, wait: Duration) -> Result<Tcp
     // Small messages leave at once; those that belong together are written together.
     tcp.set_nodelay(true)?;
     Ok(tcp)
+}
+
+/// Connects to the server of `url` through `proxy`.
+pub(crate) async fn connect_through(
+    proxy: &Proxy,
+    url: &Url,
+    deadline: Option<Instant>,
+) -> Result<TcpStream, Error> {
+    let mut tunnel = Tunnel::new(proxy, url)?;
+    let talk = async {
+        let mut tcp = connect(proxy.host(), proxy.port(), deadline).await?;
+        let mut buffer = [0; 512];
+        while !tunnel.is_open() {
+            handshake::write(&mut tcp, &tunnel.take_outgoing()).await?;
+            match tcp.read(&mut buffer).await? {
+                0 => return Err(ProxyFailure::Eof.into()),
+                len => tunnel.receive(buffer.get(..len).unwrap_or_default())?,
+            }
+        }
+        Ok(tcp)
+    };
+    handshake::until(deadline, Timeout::Proxy, talk).await.map_err(|error| match error {
+        Error::Io(error) => Error::Proxy(ProxyFailure::Io(error)),
+        Error::Timeout(_) => Error::Timeout(Timeout::Proxy),
+        error => error,
+    })
 }
 
 /// Tries these addresses in turn. Each gets its share of the time that is left, so that one that never
@@ -57,6 +90,8 @@ fn context(error: &io::Error, doing: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn address(port: u16) -> SocketAddr {

@@ -93,7 +93,7 @@ pub use wsconn::deflate;
 pub use wsconn::{
     Chunk, CloseCause, CloseCode, CloseInfo, Config, Event, Kind, Message, Misuse, OwnedMessage,
     PreparedMessage, Side, Timeout, Violation, opening,
-    transport::{Counters, Error},
+    transport::{Counters, Error, Proxy, ProxyFailure},
 };
 
 /// The examples of README.md compile.

@@ -15,6 +15,9 @@ async fn both_ways(talk: &Talk) -> Result<Option<CloseInfo>, String> {
     if let Some(tls) = &talk.tls {
         connector = connector.tls(tls.clone());
     }
+    if let Some(proxy) = &talk.proxy {
+        connector = connector.proxy(proxy.clone());
+    }
     let ws = connector.connect(&talk.url).await;
     let ws = ws.map_err(|error| cannot_connect(&talk.url, &error))?;
     talk.connected(ws.subprotocol());

@@ -8,8 +8,8 @@ use wsmio::{CloseCode, CloseInfo, Connector, Error, Sender};
 use super::{Console, Talk, cannot_connect, lost, show};
 
 pub(super) fn run(talk: &Talk) -> Result<Option<CloseInfo>, String> {
-    if talk.tls.is_some() {
-        return Err("--ca and --insecure are for --transport tokio only".to_owned());
+    if talk.tls.is_some() || talk.proxy.is_some() {
+        return Err("--ca, --insecure and --proxy are for --transport tokio only".to_owned());
     }
     let ws = Connector::new(talk.options.clone()).connect(&talk.url);
     let ws = ws.map_err(|error| cannot_connect(&talk.url, &error))?;

@@ -9,7 +9,7 @@ use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use wstokio::{
-    CloseCause, CloseCode, CloseInfo, Config, Error, Event, Message, Side,
+    CloseCause, CloseCode, CloseInfo, Config, Error, Event, Message, Proxy, Side,
     deflate::DeflateOptions,
     opening::{ClientOptions, HandshakeError, HandshakeFailure},
     tls::{TlsFailure, rustls},
@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     no_deflate: bool,
     #[command(flatten)]
     tls: ClientTls,
+    /// Go through a proxy, as in http://127.0.0.1:3128 or socks5://user:password@127.0.0.1
+    #[arg(long, value_name = "URL", value_parser = proxy)]
+    proxy: Option<Proxy>,
     /// What moves the bytes
     #[arg(long, value_enum, default_value_t = Transport::Tokio)]
     transport: Transport,
@@ -66,6 +69,10 @@ pub(crate) fn header(text: &str) -> Result<(String, String), String> {
         Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
         None => Err("a header is a name, a colon and a value".into()),
     }
+}
+
+fn proxy(text: &str) -> Result<Proxy, String> {
+    Proxy::parse(text).map_err(|error| error.to_string())
 }
 
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
@@ -91,6 +98,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
         url: arguments.url,
         options,
         tls: arguments.tls.config()?.map(Arc::new),
+        proxy: arguments.proxy,
         binary: arguments.binary,
         linger: arguments.linger,
     };
@@ -114,6 +122,7 @@ struct Talk {
     url: String,
     options: ClientOptions,
     tls: Option<Arc<rustls::ClientConfig>>,
+    proxy: Option<Proxy>,
     binary: bool,
     linger: Duration,
 }

@@ -108,7 +108,7 @@ pub struct Progress {
 }
 
 /// A head that is being received.
-struct Head {
+pub(crate) struct Head {
     scanner: HeadScanner,
     bytes: Vec<u8>,
     error: Option<HandshakeError>,
@@ -119,11 +119,11 @@ impl Head {
         Self { scanner: HeadScanner::new(max), bytes: Vec::new(), error: None }
     }
 
-    fn of_response(max: usize) -> Self {
+    pub(crate) fn of_response(max: usize) -> Self {
         Self { scanner: HeadScanner::for_response(max), bytes: Vec::new(), error: None }
     }
 
-    fn receive(&mut self, input: &[u8]) -> Progress {
+    pub(crate) fn receive(&mut self, input: &[u8]) -> Progress {
         let (consumed, complete) = match self.scanner.scan(input) {
             Ok(Scan::Complete(len)) => (len, true),
             Ok(Scan::Partial) => (input.len(), false),
@@ -138,7 +138,7 @@ impl Head {
         Progress { consumed, complete }
     }
 
-    fn bytes(&self) -> Result<&[u8], HandshakeError> {
+    pub(crate) fn bytes(&self) -> Result<&[u8], HandshakeError> {
         self.error.map_or(Ok(&self.bytes), Err)
     }
 }

@@ -1,6 +1,7 @@
 use alloc::string::String;
 use std::{fmt, io};
 
+use super::ProxyFailure;
 use crate::{Misuse, Timeout, opening::HandshakeFailure};
 
 /// What went wrong. A connection that closes is not an error: see
@@ -12,6 +13,8 @@ pub enum Error {
     Io(io::Error),
     /// The opening handshake failed.
     Handshake(HandshakeFailure),
+    /// The proxy failed, or refused to connect.
+    Proxy(ProxyFailure),
     /// TLS failed.
     #[cfg(feature = "tls")]
     Tls(super::tls::TlsFailure),
@@ -34,6 +37,7 @@ impl fmt::Display for Error {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::Handshake(error) => error.fmt(f),
+            Self::Proxy(failure) => failure.fmt(f),
             #[cfg(feature = "tls")]
             Self::Tls(failure) => failure.fmt(f),
             Self::Timeout(timeout) => timeout.fmt(f),
@@ -52,6 +56,7 @@ impl std::error::Error for Error {
         match self {
             Self::Io(error) => error.source(),
             Self::Transfer(error) => Some(error),
+            Self::Proxy(failure) => failure.source(),
             #[cfg(feature = "tls")]
             Self::Tls(failure) => failure.source(),
             _ => None,
@@ -62,6 +67,12 @@ impl std::error::Error for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<ProxyFailure> for Error {
+    fn from(failure: ProxyFailure) -> Self {
+        Self::Proxy(failure)
     }
 }
 

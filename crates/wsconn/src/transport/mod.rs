@@ -9,6 +9,7 @@ mod driver;
 mod error;
 mod inbox;
 pub mod pool;
+mod proxy;
 pub mod random;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -18,6 +19,7 @@ pub use counters::Counters;
 pub use driver::Driver;
 pub use error::Error;
 pub use inbox::Inbox;
+pub use proxy::{Proxy, ProxyFailure, Tunnel};
 pub use url::Url;
 
 use std::{

@@ -175,7 +175,10 @@ impl TlsFailure {
         }
         match error.downcast::<rustls::Error>() {
             Ok(error) => Error::Tls(Self::Protocol(error)),
-            Err(error) => Error::Io(error),
+            Err(error) => Error::Io(io::Error::new(
+                error.kind(),
+                format!("the connection failed during the TLS handshake: {error}"),
+            )),
         }
     }
 }

@@ -17,8 +17,14 @@ pub struct Url {
     /// Without the user and password.
     uri: Uri,
     secure: bool,
-    /// The `Authorization` that the user and password make.
-    authorization: Option<String>,
+    pub(super) user: Option<User>,
+}
+
+/// A user and a password.
+#[derive(Clone)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) password: String,
 }
 
 impl Url {
@@ -27,13 +33,9 @@ impl Url {
     /// Fails with [`Error::Url`], which says what is wrong with it.
     pub fn parse(url: &str) -> Result<Self, Error> {
         let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let user = authority.rsplit_once('@').map(|(user, _)| user);
-        let shown = match user {
-            Some(user) => &url.replacen(user, "…", 1),
-            None => url,
+        let bad = |why: &str| {
+            Error::Url(format!("{:?} is not a URL to connect to: {why}", without_user(url)))
         };
-        let bad = |why: &str| Error::Url(format!("{shown:?} is not a URL to connect to: {why}"));
         if url.contains('#') {
             // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs
             // and MUST NOT be used on these URIs."
@@ -43,24 +45,31 @@ impl Url {
         if !secure && !scheme.eq_ignore_ascii_case("ws") {
             return Err(bad("it does not start with ws:// or wss://"));
         }
+        Self::behind_scheme(rest, secure).map_err(|why| bad(&why))
+    }
+
+    /// Parses what stands behind the scheme, or says what is wrong with it.
+    pub(super) fn behind_scheme(rest: &str, secure: bool) -> Result<Self, String> {
+        let bad = |why: &str| Err(why.to_owned());
+        let user = user_info(rest);
         let rest = user.and_then(|user| rest.get(user.len() + 1..)).unwrap_or(rest);
         if rest.is_empty() || rest.starts_with(['/', '?', ':']) {
-            return Err(bad("it has no host"));
+            return bad("it has no host");
         }
         if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(bad(
+            return bad(
                 "blanks and what is not ASCII are to be percent-encoded, as in %20, and host names \
                  written in ASCII, as in xn--…",
-            ));
+            );
         }
-        let uri: Uri = format!("ws://{rest}").parse().map_err(|error| bad(&format!("{error}")))?;
-        let Some(authority) = uri.authority() else { return Err(bad("it has no host")) };
+        let uri: Uri = format!("ws://{rest}").parse().map_err(|error| format!("{error}"))?;
+        let Some(authority) = uri.authority() else { return bad("it has no host") };
         let port = authority.as_str().get(authority.host().len()..).unwrap_or_default();
         if !matches!(port, "" | ":") && matches!(authority.port_u16(), None | Some(0)) {
-            return Err(bad("the port is not a number from 1 to 65535"));
+            return bad("the port is not a number from 1 to 65535");
         }
-        let authorization = user.map(basic).transpose().map_err(bad)?;
-        Ok(Self { uri, secure, authorization })
+        let user = user.map(User::parse).transpose()?;
+        Ok(Self { uri, secure, user })
     }
 
     /// Refuses `wss://`, for a transport that is built without TLS.
@@ -97,6 +106,16 @@ impl Url {
         }
     }
 
+    /// The host, with the brackets of an IPv6 address, and the port.
+    pub(super) fn host_and_port(&self) -> String {
+        format!("{}:{}", self.uri.host().unwrap_or_default(), self.port())
+    }
+
+    /// The port that is written out.
+    pub(super) fn explicit_port(&self) -> Option<u16> {
+        self.uri.port_u16()
+    }
+
     /// The path and the query.
     pub fn target(&self) -> String {
         match self.uri.path_and_query().map(|target| target.as_str()) {
@@ -112,10 +131,10 @@ impl Url {
     /// Fails if the options have something that must not be sent.
     pub fn opening(&self, options: &ClientOptions) -> Result<ClientOpening, Error> {
         let mut options = options.clone();
-        if let Some(authorization) = &self.authorization {
+        if let Some(user) = &self.user {
             let name = "Authorization";
             if !options.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                options.headers.push((name.to_owned(), authorization.clone()));
+                options.headers.push((name.to_owned(), user.basic()));
             }
         }
         let (host, target) = (self.authority(), self.target());
@@ -132,26 +151,48 @@ impl fmt::Debug for Url {
     /// Without the user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };
-        let user = if self.authorization.is_some() { "…@" } else { "" };
+        let user = if self.user.is_some() { "…@" } else { "" };
         write!(f, "\"{scheme}://{user}{}{}\"", self.authority(), self.target())
     }
 }
 
-/// The `Authorization` for the part before the `@`, or what is wrong with that.
-fn basic(user: &str) -> Result<String, &'static str> {
-    let (user, password) = user.split_once(':').unwrap_or((user, ""));
-    let [user, password] = [user, password].map(|part| {
-        let decoded = percent_decode_str(part).decode_utf8().ok();
-        decoded.filter(|part| !part.chars().any(char::is_control))
-    });
-    let (Some(user), Some(password)) = (user, password) else {
-        return Err("its user or password is not text");
-    };
-    // RFC 7617 §2: "a user-id containing a colon character is invalid".
-    if user.contains(':') {
-        return Err("its user has a colon");
+impl User {
+    /// Parses the part before the `@`, or says what is wrong with it.
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, password) = text.split_once(':').unwrap_or((text, ""));
+        let [name, password] = [name, password].map(|part| {
+            let decoded = percent_decode_str(part).decode_utf8().ok();
+            decoded.filter(|part| !part.chars().any(char::is_control))
+        });
+        let (Some(name), Some(password)) = (name, password) else {
+            return Err("its user or password is not text".to_owned());
+        };
+        // RFC 7617 §2: "a user-id containing a colon character is invalid".
+        if name.contains(':') {
+            return Err("its user has a colon".to_owned());
+        }
+        Ok(Self { name: name.into_owned(), password: password.into_owned() })
     }
-    Ok(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
+
+    /// The credentials of HTTP's Basic scheme (RFC 7617).
+    pub(super) fn basic(&self) -> String {
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", self.name, self.password)))
+    }
+}
+
+/// What stands before the `@`.
+fn user_info(rest: &str) -> Option<&str> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').map(|(user, _)| user)
+}
+
+/// A URL as it may be shown.
+pub(super) fn without_user(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match user_info(rest) {
+        Some("") | None => url.to_owned(),
+        Some(user) => url.replacen(user, "…", 1),
+    }
 }
 
 #[cfg(test)]
