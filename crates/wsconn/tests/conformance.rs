@@ -6,10 +6,15 @@ use std::sync::Arc;
 
 use wsconn::{CloseCause, Config, Connection, Delivery, Misuse, Role};
 use wstest::{
-    conformance::{Cuts, Send, check, examples, vectors},
+    advisory_classes,
+    alloc::CountingAllocator,
+    conformance::{Cuts, Send, Subject, check, examples, vectors},
     drive::{Driver, connection, pieces},
     reference::{self, End},
 };
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn every_vector_holds_whatever_the_cut() {
@@ -119,3 +124,9 @@ fn the_stream_may_end_at_any_byte_of_any_vector_and_there_is_one_verdict() {
         }
     }
 }
+
+fn over_a_bare_connection(check: impl Fn(&dyn Subject)) {
+    check(&Driver::PLAIN);
+}
+
+advisory_classes!(over_a_bare_connection);

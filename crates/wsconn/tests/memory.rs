@@ -171,6 +171,22 @@ fn a_million_fragments_of_one_byte_cost_linear_work_and_a_quarter_more_than_thei
 }
 
 #[test]
+#[ignore = "takes a minute in a release build, and 1.25 GiB"]
+fn a_gibibyte_in_fragments_of_one_byte_costs_linear_work_and_a_quarter_more_than_its_bytes() {
+    let gib = 1 << 30;
+    let (mut times, mut peaks) = (Vec::new(), Vec::new());
+    for count in [gib / 2, gib] {
+        let start = std::time::Instant::now();
+        let usage = one_byte_fragments(Role::Server, count);
+        times.push(start.elapsed().as_secs_f64());
+        peaks.push(usage.peak as f64 / count as f64);
+    }
+    println!("{times:?} s, {peaks:?} times the bytes");
+    assert!(times[1] / times[0] <= 2.2, "{times:?}");
+    assert!(peaks[1] <= 1.25, "{peaks:?}");
+}
+
+#[test]
 fn empty_fragments_hold_nothing() {
     for role in ROLES {
         let mut connection = connection(role, &unlimited());

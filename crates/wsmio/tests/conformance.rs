@@ -24,9 +24,14 @@ use wsmio::{
     opening::ServerOptions,
 };
 use wstest::{
+    advisory_classes,
+    alloc::CountingAllocator,
     conformance::{Cuts, Outcome, Subject, Vector, check},
     drive::pieces,
 };
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// A stream that is read in pieces of these lengths.
 struct Cut<S> {
@@ -243,7 +248,7 @@ fn what_comes_right_behind_the_request_is_received_once_over_the_event_loop() {
         wstest::reference::Frame::new(2, "two"),
         support::close(1000, ""),
     ]);
-    let request = support::request(&[]);
+    let request = wstest::handshake::request(&[]);
     let all = [request.as_bytes(), &frames].concat();
     // Cut in and behind the head, and in the frames.
     for cut in request.len() - 3..=all.len() {
@@ -265,3 +270,9 @@ fn what_comes_right_behind_the_request_is_received_once_over_the_event_loop() {
     }
     server.stop();
 }
+
+fn over_a_blocking_socket(check: impl Fn(&dyn Subject)) {
+    check(&Blocking::<UnixStream>::new(By::Recv));
+}
+
+advisory_classes!(over_a_blocking_socket);

@@ -19,9 +19,10 @@ use std::{
 use socket2::SockRef;
 use support::{
     LONG, Note, Notes, Running, client, close, descriptors, dial, from_client, next, noting, quiet,
-    read_frame, read_frames, read_head, request, wait_until,
+    read_frame, read_frames, read_head, wait_until,
 };
 use wsmio::{Config, opening::ServerOptions};
+use wstest::handshake::request;
 use wstest::reference::Frame;
 
 /// One test at a time, so that the descriptors are its own.

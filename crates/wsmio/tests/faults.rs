@@ -5,15 +5,17 @@ mod support;
 
 use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},
+    net::TcpStream,
     os::{
         fd::{AsRawFd, RawFd},
         unix::net::UnixStream,
     },
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
-use support::{ROLES, close, from_peer_of, quiet, socket};
+use support::{Pair, ROLES, close, from_peer_of, quiet, socket};
 use wsconn::{OwnedMessage, Role};
 use wsmio::{CloseCause, CloseCode, CloseInfo, Error, Side, Stream, WebSocket};
 use wstest::reference::{self, Frame};
@@ -390,5 +392,35 @@ fn the_end_of_the_stream_is_clean_only_behind_both_close_frames() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn class_i_a_reset_at_any_byte_over_tcp_is_one_verdict() {
+    let mut sent = frames();
+    sent[4] = Frame::new(2, "last");
+    let mut input = from_peer_of(Role::Server, &sent);
+    input.extend(from_peer_of(Role::Server, &[close(1000, "bye")]));
+    for len in 0..=input.len() {
+        let (stream, mut peer) = <TcpStream as Pair>::pair();
+        peer.write_all(&input[..len]).unwrap();
+        // What was written goes out first, and then a reset instead of an end.
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let mut ws = socket(Role::Server, stream, quiet());
+        let mut errors = 0;
+        loop {
+            match ws.recv() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(Error::Io(_)) => errors += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let info = ws.close_info().unwrap();
+        let case = format!("{len} of {} bytes: {info}, {errors} errors", input.len());
+        assert_eq!(errors, usize::from(!info.clean), "{case}");
+        assert_eq!(info.cause == CloseCause::Handshake, info.clean, "{case}");
+        assert!(ws.recv().unwrap().is_none(), "{case}");
     }
 }

@@ -11,14 +11,14 @@ use std::{
 
 use support::{
     LONG, Note, Notes, OnMessage, Running, client, close, closed, dial, from_client, next, noting,
-    opened, quiet, read_frame, read_frames, read_head, request, thread_number, wait_until_asleep,
+    opened, quiet, read_frame, read_frames, read_head, thread_number, wait_until_asleep,
 };
 use wsmio::{
     CloseCause, CloseCode, CloseInfo, Config, ConnectionId, Handler, Message, Peer,
     PreparedMessage, RemoteError, Sent, Side, Timeout,
     opening::{Accept, Refusal, Request, ServerOptions},
 };
-use wstest::reference::Frame;
+use wstest::{handshake::request, reference::Frame};
 
 fn options(config: Config) -> ServerOptions {
     let mut options = ServerOptions::default();

@@ -5,19 +5,19 @@
 mod support;
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::mpsc,
 };
 
-use support::{LONG, OnMessage, Running, dial, from_client, quiet, read_frame, read_head, request};
+use support::{LONG, OnMessage, Running, dial, from_client, quiet, read_frame, read_head};
 use wsconn::{Connection, Delivery, Event, Time};
 use wsmio::{
     Message, Peer, PreparedMessage,
     deflate::{Compress, DeflateOptions},
     opening::ServerOptions,
 };
-use wstest::{drive::KEY, reference::Frame};
+use wstest::{drive::KEY, handshake::request, reference::Frame};
 
 /// As one connection uses up in a turn.
 const TURN: usize = 32 << 10;
@@ -221,5 +221,22 @@ fn each_message_is_compressed_or_not_as_the_sender_chooses() {
         assert_eq!(frames[1].payload, text.as_bytes());
         assert!(frames[0].payload.len() < text.len() / 2);
         assert!(frames[2].payload.len() < text.len() / 2);
+    }
+}
+
+#[test]
+fn class_c_compression() {
+    for abuse in wstest::compression::abuses() {
+        let server = Running::new(1, compressing(), || {
+            OnMessage(|_: &mut wsmio::Peer<'_, ()>, _: wsmio::Message<'_>| {})
+        });
+        let mut client = dial(server.addr);
+        client.write_all(&wstest::compression::offer()).unwrap();
+        client.write_all(&abuse.bytes).unwrap();
+        let mut response = Vec::new();
+        client.read_to_end(&mut response).unwrap();
+        abuse.assert_answered(&response);
+        drop(client);
+        server.stop();
     }
 }

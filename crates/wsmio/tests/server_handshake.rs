@@ -10,10 +10,14 @@ use std::{
 };
 
 use support::{
-    Note, Running, closed, dial, from_client, next, noting, opened, read_frame, read_head, request,
+    Note, Running, closed, dial, from_client, next, noting, opened, read_frame, read_head,
 };
 use wsmio::opening::{OriginPolicy, ServerOptions};
-use wstest::reference::Frame;
+use wstest::{
+    advisory_requests,
+    handshake::{assert_refused, request},
+    reference::Frame,
+};
 
 /// What the server answers to these bytes, to the end of the stream.
 fn answer(addr: SocketAddr, bytes: &[u8]) -> String {
@@ -26,78 +30,26 @@ fn answer(addr: SocketAddr, bytes: &[u8]) -> String {
     response
 }
 
-/// Panics unless the response is whole, has this status, and says that nothing follows.
-fn assert_refused(response: &str, status: u16, case: &str) {
-    assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{case}: {response}");
-    let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains("\r\nConnection: close"), "{case}: {response}");
-    assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{case}: {response}");
-    assert!(!body.is_empty() && !body.contains("HTTP/1.1 1"), "{case}: {response}");
+/// What a server with the default options answers.
+fn answer_to(bytes: &[u8]) -> String {
+    let (server, told) = noting(ServerOptions::default());
+    let response = answer(server.addr, bytes);
+    server.stop();
+    assert!(told.recv().is_err(), "none is opened");
+    response
 }
 
-#[test]
-fn every_bad_request_gets_its_status_and_a_reason() {
-    let long_line = format!("GET /{} HTTP/1.1", "a".repeat(64 << 10));
-    let many: Vec<String> = (0..101).map(|i| format!("+X-{i}: 1")).collect();
-    let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let spaces = format!("X: b{}x", " ".repeat(32 << 10));
-    let cases: &[(&str, Vec<&str>, u16)] = &[
-        ("a line of 64 KiB", vec![&long_line], 414),
-        ("101 more headers", many, 431),
-        ("32k spaces", vec![&spaces], 431),
-        ("a subprotocol that is not ASCII", vec!["Sec-WebSocket-Protocol: grüße"], 400),
-        ("an empty subprotocol", vec!["Sec-WebSocket-Protocol: a,,b c"], 400),
-        ("a host that is none", vec!["Host: a b"], 400),
-        ("no host", vec!["-Host"], 400),
-        ("no key", vec!["-Sec-WebSocket-Key"], 400),
-        ("a long key", vec!["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==AAAA"], 400),
-        ("a key of 15 bytes", vec!["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAA"], 400),
-        ("version 8", vec!["Sec-WebSocket-Version: 8"], 426),
-        ("no version", vec!["-Sec-WebSocket-Version"], 426),
-        ("no upgrade", vec!["-Upgrade"], 426),
-        ("another upgrade", vec!["Upgrade: h2c"], 426),
-        ("no Connection: Upgrade", vec!["Connection: keep-alive"], 400),
-        ("a folded line", vec!["+X: a\r\n b"], 400),
-        ("a bare line feed", vec!["+X: a\nY: b"], 400),
-        ("a bare carriage return", vec!["+X: a\rY: b"], 400),
-        ("NUL", vec!["+X: a\0"], 400),
-        ("a space before the colon", vec!["+X : a"], 400),
-        ("a bad target", vec!["GET /a<b> HTTP/1.1"], 400),
-        ("a target of another host", vec!["GET http://b/chat HTTP/1.1"], 400),
-        ("a fragment", vec!["GET /chat#x HTTP/1.1"], 400),
-        ("a body", vec!["Content-Length: 5"], 400),
-        ("a chunked body", vec!["Transfer-Encoding: chunked"], 400),
-        ("two keys", vec!["+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="], 400),
-        ("two hosts", vec!["+Host: b"], 400),
-        ("HTTP/1.0", vec!["GET /chat HTTP/1.0"], 400),
-        ("HTTP/2", vec!["GET /chat HTTP/2.0"], 400),
-        ("POST", vec!["POST /chat HTTP/1.1"], 405),
-        ("a page of another host", vec!["Origin: http://evil-a"], 403),
-        ("a page of a host below", vec!["Origin: http://a.evil"], 403),
-        ("another port", vec!["Origin: http://a:81"], 403),
-        ("a page of nowhere", vec!["Origin: null"], 403),
-    ];
-    let (server, told) = noting(ServerOptions::default());
-    for (case, lines, status) in cases {
-        let request = request(lines);
-        // Alone, and with frames and another request behind it, which are not answered.
-        let behind = from_client(&[Frame::new(1, "x")]);
-        let pipelined = [request.as_bytes(), &behind, support::request(&[]).as_bytes()].concat();
-        for bytes in [request.as_bytes(), &pipelined] {
-            let response = answer(server.addr, bytes);
-            assert_refused(&response, *status, case);
-            let header = match status {
-                405 => "\r\nAllow: GET\r\n",
-                426 if case.contains("version") => "\r\nSec-WebSocket-Version: 13\r\n",
-                426 => "\r\nUpgrade: websocket\r\n",
-                _ => "\r\n",
-            };
-            assert!(response.contains(header), "{case}: {response}");
-        }
-    }
-    server.stop();
-    assert!(told.recv().is_err(), "none of them is opened");
+/// Whether a page may connect to a server that names `https://good.com`.
+fn lets_in(origin: &str) -> bool {
+    let mut options = ServerOptions::default();
+    options.origin = OriginPolicy::List(vec!["https://good.com".into()]);
+    let (server, _told) = noting(options);
+    let mut peer = dial(server.addr);
+    peer.write_all(request(&[&format!("Origin: {origin}")]).as_bytes()).unwrap();
+    read_head(&mut peer).starts_with("HTTP/1.1 101 ")
 }
+
+advisory_requests!(answer_to, lets_in);
 
 #[test]
 fn a_head_without_end_is_refused_once_it_is_too_long() {
@@ -109,29 +61,6 @@ fn a_head_without_end_is_refused_once_it_is_too_long() {
             bytes.extend(line.as_bytes());
         }
         assert_refused(&answer(server.addr, &bytes), 431, line);
-    }
-}
-
-#[test]
-fn pages_that_the_options_name_may_connect() {
-    let mut options = ServerOptions::default();
-    options.origin = OriginPolicy::List(vec!["https://good.com".into()]);
-    let (server, _told) = noting(options);
-    let cases = [
-        ("https://good.com", true),
-        ("https://GOOD.com:443", true),
-        ("http://good.com", false),
-        ("https://good.com:444", false),
-        ("https://good.com.evil", false),
-        ("https://evil-good.com", false),
-        ("null", false),
-    ];
-    for (origin, fits) in cases {
-        let mut peer = dial(server.addr);
-        peer.write_all(request(&[&format!("Origin: {origin}")]).as_bytes()).unwrap();
-        let head = read_head(&mut peer);
-        let status = if fits { "HTTP/1.1 101 " } else { "HTTP/1.1 403 " };
-        assert!(head.starts_with(status), "{origin}: {head}");
     }
 }
 

@@ -9,13 +9,12 @@ use std::{
     sync::mpsc,
 };
 
-use support::{
-    LONG, Running, close, dial, from_client, read_frame, read_frames, read_head, request,
-};
+use support::{LONG, Running, close, dial, from_client, read_frame, read_frames, read_head};
 use wsmio::{
     CloseCode, CloseInfo, ConnectionId, Handler, Message, Peer, Side,
     opening::{Accept, Refusal, Request, ServerOptions},
 };
+use wstest::handshake::request;
 use wstest::reference::Frame;
 
 /// Panics where the path of the request says so, and tells what it was called with.

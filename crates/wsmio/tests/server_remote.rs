@@ -188,7 +188,7 @@ fn a_message_that_was_on_its_way_when_its_connection_ended_is_dropped() {
     // The loop is busy: the end of the one, the beginning of the next and the message all wait.
     drop(gone);
     let mut next = dial(server.addr);
-    next.write_all(support::request(&[]).as_bytes()).unwrap();
+    next.write_all(wstest::handshake::request(&[]).as_bytes()).unwrap();
     next.write_all(&frame).unwrap();
     server.remote.send(gone_id, &binary(b"lost")).unwrap();
     server.remote.close(gone_id, CloseCode::NORMAL, "lost").unwrap();

@@ -13,14 +13,14 @@ use std::{
 };
 
 use support::{
-    LONG, Pair, ROLES, close, dial, from_peer_of, quiet, read_frame, request, socket,
-    thread_number, wait_until_asleep,
+    LONG, Pair, ROLES, close, dial, from_peer_of, quiet, read_frame, socket, thread_number,
+    wait_until_asleep,
 };
 use wsmio::{
     Acceptor, CloseCause, CloseCode, Config, Connector, Error, Side, Timeout,
     opening::{ClientOptions, ServerOptions},
 };
-use wstest::reference::Frame;
+use wstest::{handshake::request, reference::Frame};
 
 const SHORT: Duration = Duration::from_millis(50);
 

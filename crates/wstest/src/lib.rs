@@ -3,6 +3,8 @@
 //! - [`reference`](mod@reference): a naive codec and a model of a receiver, from RFC 6455 alone, as
 //!   an oracle.
 //! - [`conformance`]: byte-level vectors, written once, run over every transport.
+//! - [`compression`]: abuses of permessage-deflate, likewise.
+//! - [`handshake`]: requests that must be refused, likewise.
 //! - [`drive`]: a bare `Connection` fed with pieces of input.
 //! - [`pair`]: two connections joined by a simulated wire and a virtual clock.
 //! - [`alloc`]: an allocator that counts.
@@ -19,7 +21,9 @@
 
 #[allow(unsafe_code)] // `GlobalAlloc` is an unsafe trait
 pub mod alloc;
+pub mod compression;
 pub mod conformance;
 pub mod drive;
+pub mod handshake;
 pub mod pair;
 pub mod reference;

@@ -8,10 +8,15 @@ use std::cell::Cell;
 use support::{Pending, Piece, Script, finish, runtime, socket};
 use wsconn::OwnedMessage;
 use wstest::{
+    advisory_classes,
+    alloc::CountingAllocator,
     conformance::{Cuts, Outcome, Subject, Vector, check},
     drive::pieces,
 };
 use wstokio::{Event, Kind, WebSocket};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// What is called to receive.
 #[derive(Clone, Copy, Debug)]
@@ -136,3 +141,11 @@ fn every_vector_holds_over_a_stream_that_waits_before_each_byte() {
         check(&Over::halting(*by), Cuts::Few);
     }
 }
+
+fn over_a_stream_that_waits(check: impl Fn(&dyn Subject)) {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    check(&Over::halting(By::Recv));
+}
+
+advisory_classes!(over_a_stream_that_waits);

@@ -259,3 +259,27 @@ fn bombs_do_not_hold_the_thread() {
     assert_short(latency_under(8, frame(&payload)));
     latency_under(64, frame(&payload));
 }
+
+#[tokio::test]
+async fn class_c_compression() {
+    for abuse in wstest::compression::abuses() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let serving = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut ws =
+                acceptor(true, Config::default().max_message_size).accept(tcp).await.unwrap();
+            while ws.recv().await.unwrap().is_some() {}
+            assert!(!ws.close_info().unwrap().clean);
+        };
+        let talking = async {
+            let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
+            client.write_all(&wstest::compression::offer()).await.unwrap();
+            client.write_all(&abuse.bytes).await.unwrap();
+            let mut response = Vec::new();
+            client.read_to_end(&mut response).await.unwrap();
+            abuse.assert_answered(&response);
+        };
+        tokio::join!(serving, talking);
+    }
+}

@@ -9,6 +9,7 @@ use support::{
     Handle, Pending, Piece, Polled, ROLES, Script, Scripted, close, finish, from_peer_of,
     poll_n_then_drop, runtime, socket,
 };
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use wsconn::{OwnedMessage, Role};
 use wstest::reference::{self, Frame};
 use wstokio::{
@@ -372,5 +373,37 @@ fn an_opening_handshake_that_ends_at_any_byte_says_so() {
             let eof = "the peer ended the connection during the opening handshake";
             assert_eq!(error.to_string(), eof, "{role:?}, {len} bytes");
         }
+    }
+}
+
+#[tokio::test]
+async fn class_i_a_reset_at_any_byte_over_tcp_is_one_verdict() {
+    let mut sent = frames();
+    sent[4] = Frame::new(2, "last");
+    let mut input = from_peer_of(Role::Server, &sent);
+    input.extend(from_peer_of(Role::Server, &[close(1000, "bye")]));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for len in 0..=input.len() {
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        peer.write_all(&input[..len]).await.unwrap();
+        // What was written goes out first, and then a reset instead of an end.
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let mut ws = WebSocket::from_server_stream(stream, Vec::new(), Config::default().into());
+        let mut errors = 0;
+        loop {
+            match ws.recv().await {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(Error::Io(_)) => errors += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let info = ws.close_info().unwrap();
+        let case = format!("{len} of {} bytes: {info}, {errors} errors", input.len());
+        assert_eq!(errors, usize::from(!info.clean), "{case}");
+        assert_eq!(info.cause == CloseCause::Handshake, info.clean, "{case}");
+        assert!(ws.recv().await.unwrap().is_none(), "{case}");
     }
 }

@@ -22,6 +22,7 @@ use wsmio::{
 };
 use wstest::{
     drive::KEY,
+    handshake::request,
     reference::{self, Frame},
 };
 
@@ -128,33 +129,6 @@ pub fn read_frames(stream: &mut impl Read) -> Vec<Frame> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     reference::decode(&bytes)
-}
-
-/// A request with `Host: a`, and these lines instead of, or behind (`+`), those it has; `-` takes one
-/// away.
-pub fn request(lines: &[&str]) -> String {
-    let mut headers = vec![
-        "Host: a".to_owned(),
-        "Upgrade: websocket".to_owned(),
-        "Connection: Upgrade".to_owned(),
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==".to_owned(),
-        "Sec-WebSocket-Version: 13".to_owned(),
-    ];
-    let mut first = "GET /chat HTTP/1.1".to_owned();
-    for line in lines {
-        let name = line.split(':').next().unwrap();
-        if line.contains(" HTTP/") {
-            first = (*line).to_owned();
-        } else if let Some(without) = line.strip_prefix('-') {
-            headers.retain(|header| !header.starts_with(without));
-        } else if let Some(again) = line.strip_prefix('+') {
-            headers.push(again.to_owned());
-        } else {
-            headers.retain(|header| header.split(':').next() != Some(name));
-            headers.push((*line).to_owned());
-        }
-    }
-    format!("{first}\r\n{}\r\n\r\n", headers.join("\r\n"))
 }
 
 /// A blocking connection whose reads and writes fail when they take too long.

@@ -48,6 +48,7 @@ fn bodies(list: &mut List) {
 }
 
 fn order(list: &mut List) {
+    list.class = 'I';
     let frames = [
         Frame::new(1, "before"),
         Frame::new(9, "before"),
@@ -67,6 +68,7 @@ fn order(list: &mut List) {
 }
 
 fn end_of_stream(list: &mut List) {
+    list.class = 'I';
     list.frames("The end of the stream at once is abnormal", &[], Expect::eof());
     let expect = Expect::eof().with(&[text("done")]);
     let name = "The end of the stream between messages is abnormal";

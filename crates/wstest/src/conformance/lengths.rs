@@ -69,6 +69,7 @@ pub(super) fn add(list: &mut List) {
         Expect::failed(1009),
     );
 
+    list.class = 'G';
     let hello = Frame::new(1, "Hello");
     let key = Some([1, 2, 3, 4]);
     let name = "A frame with the wrong masking breaks the protocol and is not delivered";

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use wsconn::{CloseCause, CloseInfo, Config, OwnedMessage, Role, Side};
 
 use crate::{
+    alloc::measure,
     drive::{Driver, connection, pieces},
     reference::{self, Frame},
 };
@@ -25,6 +26,8 @@ pub use examples::{Example, Send, examples};
 pub struct Vector {
     /// A sentence.
     pub name: String,
+    /// The class of advisories that it stands for, as in SECURITY.md; `-` for none.
+    pub class: char,
     /// Our role.
     pub role: Role,
     /// Our limits.
@@ -109,18 +112,75 @@ pub enum Cuts {
 }
 
 /// Runs every vector over `subject`, and panics with the names of those that fail.
-pub fn check(subject: &impl Subject, cuts: Cuts) {
+pub fn check(subject: &dyn Subject, cuts: Cuts) {
+    check_each(&vectors(), |vector| check_vector(subject, vector, cuts));
+}
+
+/// Runs the vectors of a class of advisories over `subject`, and panics with the names of those that fail,
+/// or for which more is held than has come and 4 KiB. The connection has to be on this thread, whose
+/// allocator must be a [`CountingAllocator`](crate::alloc::CountingAllocator).
+pub fn check_class(subject: &dyn Subject, class: char) {
+    let mut vectors = vectors();
+    vectors.retain(|vector| vector.class == class);
+    assert!(vectors.len() > 5, "class {class}");
+    check_each(&vectors, |vector| {
+        check_vector(subject, vector, Cuts::Few)?;
+        let nothing = Vector { input: Vec::new(), ..vector.clone() };
+        let peak = |vector: &Vector| {
+            let usage = measure(|| drop(subject.run(vector, &[]))).1;
+            assert!(usage.allocations > 0, "nobody counts");
+            usage.peak
+        };
+        let held = peak(vector) - peak(&nothing);
+        // What has come is here, in the connection, in what was delivered, and in what was written.
+        let bound = 4 * vector.input.len() as i64 + 4096;
+        if held <= bound { Ok(()) } else { Err(format!("{held} bytes were held, and not {bound}")) }
+    });
+}
+
+/// A test for each class of advisories that frames alone show, over the subject that `$over` gives to what it
+/// is called with.
+#[macro_export]
+macro_rules! advisory_classes {
+    ($over:expr) => {
+        #[test]
+        fn class_a_declared_lengths() {
+            $over(|subject| $crate::conformance::check_class(subject, 'A'));
+        }
+
+        #[test]
+        fn class_b_reassembly() {
+            $over(|subject| $crate::conformance::check_class(subject, 'B'));
+        }
+
+        #[test]
+        fn class_g_masking() {
+            $over(|subject| $crate::conformance::check_class(subject, 'G'));
+        }
+
+        #[test]
+        fn class_h_control_frames() {
+            $over(|subject| $crate::conformance::check_class(subject, 'H'));
+        }
+
+        #[test]
+        fn class_i_lifecycle() {
+            $over(|subject| $crate::conformance::check_class(subject, 'I'));
+        }
+    };
+}
+
+fn check_each(vectors: &[Vector], check: impl Fn(&Vector) -> Result<(), String>) {
     let mut failed = String::new();
-    let vectors = vectors();
-    for vector in &vectors {
-        if let Err(error) = check_vector(subject, vector, cuts) {
+    for vector in vectors {
+        if let Err(error) = check(vector) {
             failed.push_str(&format!("- {} (we are {:?}): {error}\n", vector.name, vector.role));
         }
     }
     assert!(failed.is_empty(), "of {} vectors these fail:\n{failed}", vectors.len());
 }
 
-fn check_vector(subject: &impl Subject, vector: &Vector, cuts: Cuts) -> Result<(), String> {
+fn check_vector(subject: &dyn Subject, vector: &Vector, cuts: Cuts) -> Result<(), String> {
     let len = vector.input.len();
     let each: Vec<usize> = (1..len).collect();
     let mut ways = vec![vec![], each, vec![len / 2]];
@@ -219,10 +279,13 @@ impl Expect {
 
 /// Every vector.
 pub fn vectors() -> Vec<Vector> {
-    let mut list = List::default();
+    let mut list = List { class: '-', vectors: Vec::new() };
     examples::add(&mut list);
+    list.class = 'A';
     lengths::add(&mut list);
+    list.class = 'B';
     messages::add(&mut list);
+    list.class = 'H';
     control::add(&mut list);
     closing::add(&mut list);
     list.vectors
@@ -230,15 +293,17 @@ pub fn vectors() -> Vec<Vector> {
 
 /// Where the vectors are written down. `from` and those like it take the frames unmasked, and mask
 /// them where they come from a client.
-#[derive(Default)]
 struct List {
+    /// The class of those that are added now.
+    class: char,
     vectors: Vec<Vector>,
 }
 
 impl List {
     /// Bytes as they are.
     fn raw(&mut self, name: &str, role: Role, config: Config, input: Vec<u8>, expect: Expect) {
-        self.vectors.push(Vector { name: name.to_owned(), role, config, input, expect });
+        let class = self.class;
+        self.vectors.push(Vector { name: name.to_owned(), class, role, config, input, expect });
     }
 
     /// Frames, in both roles.

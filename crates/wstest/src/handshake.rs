@@ -1,0 +1,184 @@
+//! Requests that a server must refuse, written once, sent to every transport.
+
+/// A request that must be refused.
+#[derive(Clone, Debug)]
+pub struct BadRequest {
+    /// The class of advisories that it stands for, as in SECURITY.md.
+    pub class: char,
+    /// What is wrong with it.
+    pub case: &'static str,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The status of the response.
+    pub status: u16,
+}
+
+/// A request with `Host: a`, and these lines instead of, or behind (`+`), those it has; `-` takes one
+/// away.
+pub fn request(lines: &[&str]) -> String {
+    let mut headers = vec![
+        "Host: a".to_owned(),
+        "Upgrade: websocket".to_owned(),
+        "Connection: Upgrade".to_owned(),
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==".to_owned(),
+        "Sec-WebSocket-Version: 13".to_owned(),
+    ];
+    let mut first = "GET /chat HTTP/1.1".to_owned();
+    for line in lines {
+        let name = line.split(':').next().unwrap();
+        if line.contains(" HTTP/") {
+            first = (*line).to_owned();
+        } else if let Some(without) = line.strip_prefix('-') {
+            headers.retain(|header| !header.starts_with(without));
+        } else if let Some(again) = line.strip_prefix('+') {
+            headers.push(again.to_owned());
+        } else {
+            headers.retain(|header| header.split(':').next() != Some(name));
+            headers.push((*line).to_owned());
+        }
+    }
+    format!("{first}\r\n{}\r\n\r\n", headers.join("\r\n"))
+}
+
+/// What a server with the default options refuses, of the classes D, E, F and J.
+pub fn bad_requests() -> Vec<BadRequest> {
+    let long_line = format!("GET /{} HTTP/1.1", "a".repeat(64 << 10));
+    let many: Vec<String> = (0..101).map(|i| format!("+X-{i}: 1")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let endless: Vec<String> = (0..20_000).map(|i| format!("+X-{i}: 1")).collect();
+    let endless: Vec<&str> = endless.iter().map(String::as_str).collect();
+    let spaces = format!("X: b{}x", " ".repeat(32 << 10));
+    let quoted = format!("Sec-WebSocket-Extensions: a; b=\"{}", "\\a".repeat(10 << 10));
+    let cases: &[(char, &str, &[&str], u16)] = &[
+        ('D', "a line of 64 KiB", &[&long_line], 414),
+        ('D', "101 more headers", &many, 431),
+        ('D', "headers without end", &endless, 431),
+        ('D', "32k spaces", &[&spaces], 431),
+        ('D', "an unclosed quoted string of escapes", &[&quoted], 431),
+        ('E', "a subprotocol that is not ASCII", &["Sec-WebSocket-Protocol: grüße"], 400),
+        ('E', "an empty subprotocol", &["Sec-WebSocket-Protocol: a,,b c"], 400),
+        ('E', "a host that is none", &["Host: a b"], 400),
+        ('E', "no host", &["-Host"], 400),
+        ('E', "no key", &["-Sec-WebSocket-Key"], 400),
+        ('E', "a long key", &["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==AAAA"], 400),
+        ('E', "a key of 15 bytes", &["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAA"], 400),
+        ('E', "version 8", &["Sec-WebSocket-Version: 8"], 426),
+        ('E', "no version", &["-Sec-WebSocket-Version"], 426),
+        ('E', "no upgrade", &["-Upgrade"], 426),
+        ('E', "another upgrade", &["Upgrade: h2c"], 426),
+        ('E', "no Connection: Upgrade", &["Connection: keep-alive"], 400),
+        ('E', "a bad target", &["GET /a<b> HTTP/1.1"], 400),
+        ('E', "a target of another host", &["GET http://b/chat HTTP/1.1"], 400),
+        ('E', "a fragment", &["GET /chat#x HTTP/1.1"], 400),
+        ('E', "a body", &["Content-Length: 5"], 400),
+        ('E', "a chunked body", &["Transfer-Encoding: chunked"], 400),
+        ('E', "two keys", &["+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="], 400),
+        ('E', "two hosts", &["+Host: b"], 400),
+        ('E', "HTTP/1.0", &["GET /chat HTTP/1.0"], 400),
+        ('E', "HTTP/2", &["GET /chat HTTP/2.0"], 400),
+        ('E', "POST", &["POST /chat HTTP/1.1"], 405),
+        ('F', "a folded line", &["+X: a\r\n b"], 400),
+        ('F', "a bare line feed", &["+X: a\nY: b"], 400),
+        ('F', "a bare carriage return", &["+X: a\rY: b"], 400),
+        ('F', "NUL", &["+X: a\0"], 400),
+        ('F', "a space before the colon", &["+X : a"], 400),
+        ('J', "a page of another host", &["Origin: http://evil-a"], 403),
+        ('J', "a page of a host below", &["Origin: http://a.evil"], 403),
+        ('J', "another port", &["Origin: http://a:81"], 403),
+        ('J', "a page of nowhere", &["Origin: null"], 403),
+    ];
+    cases
+        .iter()
+        .map(|&(class, case, lines, status)| {
+            let bytes = request(lines).into_bytes();
+            BadRequest { class, case, bytes, status }
+        })
+        .collect()
+}
+
+impl BadRequest {
+    /// Panics unless the response is whole, refuses this request, and says that nothing follows.
+    pub fn assert_refused(&self, response: &str) {
+        assert_refused(response, self.status, self.case);
+        let header = match self.status {
+            405 => "\r\nAllow: GET\r\n",
+            426 if self.case.contains("version") => "\r\nSec-WebSocket-Version: 13\r\n",
+            426 => "\r\nUpgrade: websocket\r\n",
+            _ => "\r\n",
+        };
+        assert!(response.contains(header), "{}: {response}", self.case);
+    }
+}
+
+/// Panics unless the response is whole, has this status, and says that nothing follows.
+pub fn assert_refused(response: &str, status: u16, case: &str) {
+    assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{case}: {response}");
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("\r\nConnection: close"), "{case}: {response}");
+    assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{case}: {response}");
+    assert!(!body.is_empty() && !body.contains("HTTP/1.1 1"), "{case}: {response}");
+}
+
+/// Pages, and whether a server lets them connect that names `https://good.com` alone.
+pub const ORIGINS: [(&str, bool); 12] = [
+    ("https://good.com", true),
+    ("https://GOOD.com", true),
+    ("https://good.com:443", true),
+    ("http://good.com", false),
+    ("https://good.com:444", false),
+    ("https://good.com.", false),
+    ("https://good.com.evil", false),
+    ("https://evil-good.com", false),
+    ("https://user@good.com", false),
+    ("https://[::1]", false),
+    ("null", false),
+    ("", false),
+];
+
+/// A test for each class of advisories that requests alone show. `$refuses` is called with each bad request
+/// of a class, alone and with others behind it, and gives the server's whole answer; `$lets_in` with an
+/// origin, and says whether it may connect to a server that names `https://good.com`.
+#[macro_export]
+macro_rules! advisory_requests {
+    ($answer:expr, $lets_in:expr) => {
+        /// None of them is accepted, and nothing that is pipelined behind one is answered.
+        fn refuses_class(class: char) {
+            let mut count = 0;
+            for bad in $crate::handshake::bad_requests() {
+                if bad.class == class {
+                    let again = $crate::handshake::request(&[]);
+                    let pipelined =
+                        [&bad.bytes, &b"\x81\x81\0\0\0\0x"[..], again.as_bytes()].concat();
+                    for bytes in [&bad.bytes, &pipelined] {
+                        bad.assert_refused(&$answer(bytes));
+                    }
+                    count += 1;
+                }
+            }
+            assert!(count > 3, "class {class}");
+        }
+
+        #[test]
+        fn class_d_cost_of_the_handshake() {
+            refuses_class('D');
+        }
+
+        #[test]
+        fn class_e_contents_of_the_handshake() {
+            refuses_class('E');
+        }
+
+        #[test]
+        fn class_f_injection_and_smuggling() {
+            refuses_class('F');
+        }
+
+        #[test]
+        fn class_j_origins() {
+            refuses_class('J');
+            for (origin, fits) in $crate::handshake::ORIGINS {
+                assert_eq!($lets_in(origin), fits, "{origin:?}");
+            }
+        }
+    };
+}
