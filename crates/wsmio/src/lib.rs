@@ -94,6 +94,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The folder `examples` has these as programs, and a server that sends what is typed to all its
+//! clients.
+//!
 //! # This crate or `wstokio`?
 //!
 //! Where there is an async runtime already, or much else to wait for, take `wstokio`. Take this one
@@ -116,6 +119,7 @@
 
 mod accept;
 mod connect;
+mod halves;
 mod handshake;
 mod maybe_tls;
 mod server;
@@ -128,9 +132,10 @@ mod wait;
 
 pub use accept::{Acceptor, accept};
 pub use connect::{Connector, connect};
+pub use halves::{Receiver, Sender};
 pub use maybe_tls::MaybeTls;
 pub use server::{ConnectionId, Handler, Peer, Remote, RemoteError, Sent, Server};
-pub use socket::{Receiver, Sender, WebSocket};
+pub use socket::WebSocket;
 pub use stream::Stream;
 #[cfg(feature = "deflate")]
 pub use wsconn::deflate;
