@@ -173,7 +173,7 @@ fn a_steady_echo_allocates_nothing() {
     let runtime = runtime();
     let _guard = runtime.enter();
     for takeover in [false, true] {
-        for len in [200, 1024, 50 << 10] {
+        for len in [200, 1024, 50 << 10, 100 << 10] {
             let message: Vec<u8> = (0..len).map(|at| (at * at / 7 % 23) as u8).collect();
             let mut client = client(takeover);
             let sent: Vec<_> = (0..110).map(|_| compressed(&mut client, &message)).collect();

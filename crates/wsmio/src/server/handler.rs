@@ -186,7 +186,12 @@ impl Outlet<'_> {
     #[inline]
     fn is_copied(&mut self, len: usize) -> bool {
         let copied = self.queued() + len < DIRECT_WRITE;
-        if copied && self.connection.wants_buffer() {
+        // One that is compressed is queued whatever its size.
+        #[cfg(feature = "deflate")]
+        let lent = copied || self.connection.deflate().is_some();
+        #[cfg(not(feature = "deflate"))]
+        let lent = copied;
+        if lent && self.connection.wants_buffer() {
             self.connection.lend(pool::take_write());
         }
         copied

@@ -97,7 +97,12 @@ impl Driver {
         ready!(self.poll_ready(io))?;
         let queued = self.connection.outgoing().len() + len;
         let copied = queued < EAGER_WRITE || self.connection.role() == Role::Client;
-        if copied {
+        // One that is compressed is queued whatever its size.
+        #[cfg(feature = "deflate")]
+        let lent = copied || self.connection.deflate().is_some();
+        #[cfg(not(feature = "deflate"))]
+        let lent = copied;
+        if lent {
             self.lend();
         }
         let mut failure = None;
