@@ -67,9 +67,10 @@ impl Request<'_, '_> {
         response: &Accept<'_, T>,
     ) -> Result<(), InvalidInput> {
         self.check_accept(response)?;
+        let key = self.accept_key().ok_or(InvalidInput::ExtendedConnect)?;
         out.write_str("HTTP/1.1 101 Switching Protocols\r\n")?;
         out.write_str("Upgrade: websocket\r\nConnection: Upgrade\r\n")?;
-        write!(out, "Sec-WebSocket-Accept: {}\r\n", self.accept_key().as_str())?;
+        write!(out, "Sec-WebSocket-Accept: {}\r\n", key.as_str())?;
         if let Some(subprotocol) = response.subprotocol {
             write!(out, "Sec-WebSocket-Protocol: {subprotocol}\r\n")?;
         }

@@ -107,6 +107,15 @@ impl<'h, 'b> Response<'h, 'b> {
         if headers.announce_body() {
             return Err(HandshakeError::HasBody);
         }
+        self.agreed(upgrade)
+    }
+
+    /// What has been agreed, which must have been offered.
+    pub(crate) fn agreed<T: AsRef<str>>(
+        &self,
+        upgrade: &Upgrade<'_, T>,
+    ) -> Result<Accepted<'h, 'b>, HandshakeError> {
+        let headers = self.headers;
         let mut subprotocol = None;
         if let Some(value) = headers.single("Sec-WebSocket-Protocol")? {
             let offered = upgrade.subprotocols.iter().any(|one| one.as_ref().as_bytes() == value);

@@ -39,6 +39,10 @@ pub enum HandshakeError {
     NotAnUpgrade,
     /// The request has `Upgrade: websocket`, but `Connection` does not contain `Upgrade`.
     NoConnectionUpgrade,
+    /// The request came over HTTP/2 and is no extended CONNECT (RFC 8441 §4).
+    NotExtendedConnect,
+    /// The `:protocol` of an extended CONNECT is another than `websocket` (RFC 8441 §5).
+    OtherProtocol,
     /// A header that must be there is not.
     MissingHeader(&'static str),
     /// A header that must be there at most once is there again.
@@ -77,12 +81,14 @@ impl HandshakeError {
             | Self::HttpVersion
             | Self::BadTarget
             | Self::NoConnectionUpgrade
+            | Self::NotExtendedConnect
             | Self::MissingHeader(_)
             | Self::RepeatedHeader(_)
             | Self::BadHeader(_)
             | Self::TooManySubprotocols
             | Self::HasBody => 400,
             Self::Method => 405,
+            Self::OtherProtocol => 501,
             Self::TargetTooLong { .. } => 414,
             Self::NotAnUpgrade | Self::Version => 426,
             Self::HeadTooLong { .. } | Self::TooManyHeaders { .. } => 431,
@@ -152,6 +158,14 @@ impl fmt::Display for HandshakeError {
             Self::NoConnectionUpgrade => {
                 "the client's Connection header does not contain `Upgrade`; \
                  if the client sent it, a proxy dropped it"
+            }
+            Self::NotExtendedConnect => {
+                "this endpoint is a WebSocket, which over HTTP/2 is opened by an extended CONNECT with \
+                 `:protocol = websocket` (RFC 8441); if the client sent one, a proxy dropped it"
+            }
+            Self::OtherProtocol => {
+                "the client's CONNECT asks for another `:protocol` than `websocket`, the only one \
+                 spoken here"
             }
             Self::Version => "the client does not ask for WebSocket version 13",
             Self::HasBody => "the peer's handshake announces a body, and must have none",

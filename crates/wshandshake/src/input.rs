@@ -35,6 +35,9 @@ pub enum InvalidInput {
     Origin,
     /// The status is not that of a refusal: 200–599, but not 204, 205 or 304, which have no body.
     Status,
+    /// The request is an extended CONNECT, which is not answered with a 101 but by the HTTP/2
+    /// library.
+    ExtendedConnect,
     /// Nothing wrong with the input: the writer given refused what was written to it.
     Output,
 }
@@ -57,6 +60,9 @@ impl fmt::Display for InvalidInput {
             Self::Host => "the host is not a name or address with an optional port",
             Self::Origin => "the origin is not printable ASCII",
             Self::Status => "the status cannot be that of a refusal",
+            Self::ExtendedConnect => {
+                "an extended CONNECT is answered by the HTTP/2 library, and not with a 101"
+            }
             Self::Output => "the handshake could not be written to the output given",
         })
     }

@@ -4,6 +4,7 @@
 //! - [`Request`] is a request for a WebSocket that has passed every check of §4.2.1, whether its
 //!   head was parsed here or elsewhere; it writes the 101 that answers it. [`write_refusal`] writes
 //!   what answers one that has not passed.
+//! - [`Request::from_connect`] judges one that came over HTTP/2 instead (RFC 8441).
 //! - [`Upgrade`] is the request of a client, [`Response`] what comes back; [`Response::verify`] holds
 //!   the one against the other.
 //! - [`Extensions`] and [`Extension`] are the grammar of §9.1, [`Origin`] that of RFC 6454.
@@ -55,6 +56,7 @@
 
 mod accept;
 mod client;
+mod connect;
 mod error;
 mod extension;
 mod head;
@@ -69,6 +71,7 @@ mod upgrade;
 
 pub use accept::Accept;
 pub use client::{Accepted, Response};
+pub use connect::ExtendedConnect;
 pub use error::HandshakeError;
 pub use extension::{Extension, Extensions, Param, ParamValue};
 pub use head::{HeadScanner, Scan};

@@ -12,7 +12,7 @@ pub const MAX_SUBPROTOCOLS: usize = 100;
 
 /// A request for a WebSocket that has passed every check of RFC 6455 §4.2.1.
 ///
-/// Whoever has one may answer it with a 101: by [`write_accept`](Self::write_accept), or in another
+/// Whoever has one may answer it with a 101 (a 200 over HTTP/2): by [`write_accept`](Self::write_accept), or in another
 /// HTTP library with [`accept_key`](Self::accept_key) and [`check_accept`](Self::check_accept).
 /// One check is not made here, for it is a matter of policy: [`origin`](Self::origin), if there is
 /// one, must be compared with [`Origin`](crate::Origin).
@@ -28,7 +28,7 @@ pub const MAX_SUBPROTOCOLS: usize = 100;
 ///     Sec-WebSocket-Version: 13\r\n\r\n";
 /// let mut slots = HeaderSlots::new();
 /// let request = Request::parse(head, &mut slots)?;
-/// assert_eq!(request.accept_key().as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// assert_eq!(request.accept_key().unwrap().as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 /// # Ok::<(), wshandshake::HandshakeError>(())
 /// ```
 #[derive(Clone, Copy)]
@@ -37,7 +37,8 @@ pub struct Request<'h, 'b> {
     path_and_query: &'b str,
     host: &'b str,
     origin: Option<&'b str>,
-    key: Key,
+    /// `None` over HTTP/2, which has none.
+    key: Option<Key>,
     headers: Headers<'h, 'b>,
 }
 
@@ -123,7 +124,17 @@ impl<'h, 'b> Request<'h, 'b> {
         let key = "Sec-WebSocket-Key";
         let value = headers.single(key)?.ok_or(HandshakeError::MissingHeader(key))?;
         let key = Key::parse(value).ok_or(HandshakeError::BadHeader(key))?;
-        // Items 7 to 9.
+        Self::negotiable(target, path_and_query, host, Some(key), headers)
+    }
+
+    /// The checks of what there is to negotiate: items 7 to 9.
+    pub(crate) fn negotiable(
+        target: &'b str,
+        path_and_query: &'b str,
+        host: &'b str,
+        key: Option<Key>,
+        headers: Headers<'h, 'b>,
+    ) -> Result<Self, HandshakeError> {
         let origin = match headers.single("Origin")? {
             Some(value) if value.is_ascii() => core::str::from_utf8(value).ok(),
             Some(_) => return Err(HandshakeError::BadHeader("Origin")),
@@ -154,7 +165,7 @@ impl<'h, 'b> Request<'h, 'b> {
         syntax::split_query(self.path_and_query).1
     }
 
-    /// The `Host` header: a name or address, and perhaps a port.
+    /// The `Host` header, or `:authority`: a name or address, and perhaps a port.
     pub const fn host(&self) -> &'b str {
         self.host
     }
@@ -186,9 +197,10 @@ impl<'h, 'b> Request<'h, 'b> {
         self.headers.all("Sec-WebSocket-Extensions").flat_map(Extensions::checked)
     }
 
-    /// The value of the `Sec-WebSocket-Accept` header that answers this request.
-    pub fn accept_key(&self) -> AcceptKey {
-        self.key.accept()
+    /// The value of the `Sec-WebSocket-Accept` header that answers this request; `None` for an
+    /// extended CONNECT, whose answer has none.
+    pub fn accept_key(&self) -> Option<AcceptKey> {
+        self.key.as_ref().map(Key::accept)
     }
 }
 

@@ -17,20 +17,15 @@ use crate::{Stream, wait::Wait};
 pub(crate) struct Handshake<'a, S> {
     stream: &'a mut S,
     wait: Wait,
-    /// When it has to be over, and what it is then.
+    /// When it has to be over.
     deadline: Option<Instant>,
-    timeout: Timeout,
 }
 
 impl<'a, S: Stream> Handshake<'a, S> {
-    pub(crate) fn new(
-        stream: &'a mut S,
-        deadline: Option<Instant>,
-        timeout: Timeout,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(stream: &'a mut S, deadline: Option<Instant>) -> Result<Self, Error> {
         stream.set_nonblocking()?;
         let wait = Wait::new(stream.as_raw_fd())?;
-        Ok(Self { stream, wait, deadline, timeout })
+        Ok(Self { stream, wait, deadline })
     }
 
     /// Writes all of a request or a response.
@@ -82,7 +77,7 @@ impl<'a, S: Stream> Handshake<'a, S> {
     ) -> Result<T, Error> {
         loop {
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Err(Error::Timeout(self.timeout));
+                return Err(Error::Timeout(Timeout::Handshake));
             }
             match step(self.stream) {
                 Ok(done) => return Ok(done),

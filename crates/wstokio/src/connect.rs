@@ -38,11 +38,11 @@ pub async fn connect(url: &str) -> Result<WebSocket, Error> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Connector {
-    options: ClientOptions,
+    pub(crate) options: ClientOptions,
     connect_timeout: Duration,
     proxy: Through,
     #[cfg(feature = "tls")]
-    tls: Option<Arc<crate::tls::rustls::ClientConfig>>,
+    pub(crate) tls: Option<Arc<crate::tls::rustls::ClientConfig>>,
 }
 
 /// Which way to the server.
@@ -147,7 +147,7 @@ impl Connector {
         Box::pin(self.upgrade(stream, parse(url)?)).await
     }
 
-    async fn dial(&self, url: &Url) -> Result<TcpStream, Error> {
+    pub(crate) async fn dial(&self, url: &Url) -> Result<TcpStream, Error> {
         let deadline = Instant::now().checked_add(self.connect_timeout);
         let found;
         let proxy = match &self.proxy {
@@ -170,15 +170,28 @@ impl Connector {
     {
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
         #[cfg(feature = "tls")]
-        let stream = if url.is_secure() {
-            let secured = crate::tls::connect(self.tls.clone(), stream, &url);
-            handshake::until(deadline, Timeout::Tls, secured).await?
-        } else {
-            MaybeTls::Plain(stream)
-        };
+        let stream = Self::secure(stream, &url, self.tls.clone(), deadline).await?;
         #[cfg(not(feature = "tls"))]
         let stream = MaybeTls::Plain(stream);
         handshake::until(deadline, Timeout::Handshake, self.open(stream, url)).await
+    }
+
+    /// Does the TLS handshake, if the URL is `wss://`.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn secure<S>(
+        stream: S,
+        url: &Url,
+        config: Option<Arc<crate::tls::rustls::ClientConfig>>,
+        deadline: Option<Instant>,
+    ) -> Result<MaybeTls<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !url.is_secure() {
+            return Ok(MaybeTls::Plain(stream));
+        }
+        let secured = crate::tls::connect(config, stream, url);
+        handshake::until(deadline, Timeout::Tls, secured).await
     }
 
     async fn open<S>(&self, mut stream: S, url: Url) -> Result<WebSocket<S>, Error>
@@ -196,7 +209,7 @@ impl Connector {
     }
 }
 
-fn parse(url: &str) -> Result<Url, Error> {
+pub(crate) fn parse(url: &str) -> Result<Url, Error> {
     let url = Url::parse(url)?;
     if cfg!(feature = "tls") { Ok(url) } else { url.without_tls() }
 }

@@ -18,19 +18,44 @@
 //!     Ok(response)
 //! }
 //! ```
+//!
+//! # HTTP/2
+//!
+//! With feature `http2` the same call accepts extended CONNECT (RFC 8441), by which browsers open
+//! WebSockets on an HTTP/2 connection that they have already. They do so only if the server says in its
+//! settings that it speaks it: call
+//! [`enable_connect_protocol`](hyper::server::conn::http2::Builder::enable_connect_protocol) on
+//! the builder of servers that have a WebSocket somewhere, and on no others. Serving HTTP/2 needs an
+//! executor, and the request then arrives with method CONNECT: routes that only take GET do not see it.
+//!
+//! What one slow reader does not take counts against the window of the whole connection. So that it never
+//! stops the others, let the window of the connection be as large as those of all its streams:
+//!
+//! ```
+//! # #[cfg(feature = "http2")]
+//! # fn builder() -> hyper::server::conn::http2::Builder<hyper_util::rt::TokioExecutor> {
+//! let mut http = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+//! http.enable_connect_protocol()
+//!     .max_concurrent_streams(100)
+//!     .initial_stream_window_size(64 << 10)
+//!     .initial_connection_window_size(100 * (64 << 10));
+//! # http
+//! # }
+//! ```
 
 use std::fmt;
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use wsconn::{
     Time, Timeout,
-    opening::{self, Accept, Agreement, HandshakeFailure, Refusal, negotiate},
+    opening::{
+        self, Accept, Agreement, HandshakeFailure, Header, InvalidInput, Refusal, negotiate,
+    },
     transport::{Error, Inbox},
 };
-use wshandshake::{Header, InvalidInput};
 
 use crate::{Acceptor, WebSocket, core::Core};
 
@@ -38,6 +63,9 @@ use crate::{Acceptor, WebSocket, core::Core};
 pub fn upgrade<B>(request: &mut Request<B>) -> Result<(Response<String>, Upgrading), Refused> {
     Acceptor::default().upgrade(request, |_| Ok(Accept::default()))
 }
+
+/// A socket of a hyper server.
+pub type Socket = WebSocket<TokioIo<Upgraded>>;
 
 /// A socket that comes to be once hyper has sent the response.
 #[must_use = "await it in a task of its own, after the response has been given to hyper"]
@@ -54,7 +82,7 @@ pub struct Refused(Box<(HandshakeFailure, Response<String>)>);
 impl Acceptor {
     /// Upgrades a request of a hyper server: judges it by the options and by `decide`, as
     /// [`accept_with`](Self::accept_with) does, and gives the response to answer it with and the
-    /// socket to be.
+    /// socket to be. It may have come over HTTP/1.1 or, with feature `http2`, over HTTP/2.
     pub fn upgrade<B>(
         &self,
         request: &mut Request<B>,
@@ -65,7 +93,7 @@ impl Acceptor {
                 let upgrade = hyper::upgrade::on(request);
                 Ok((response, Upgrading { acceptor: self.clone(), upgrade, agreement }))
             }
-            Err(failure) => Err(Refused::new(failure)),
+            Err(failure) => Err(Refused::new(failure, request.version())),
         }
     }
 
@@ -74,24 +102,26 @@ impl Acceptor {
         request: &Request<B>,
         decide: impl FnOnce(&opening::Request<'_, '_>) -> Result<Accept, Refusal>,
     ) -> Result<(Response<String>, Agreement), HandshakeFailure> {
-        let headers: Vec<Header<'_>> = request
-            .headers()
-            .iter()
-            .map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() })
-            .collect();
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let is_http_1_1 = request.version() == Version::HTTP_11;
-        let request =
-            opening::Request::from_parts(request.method().as_str(), target, is_http_1_1, &headers)?;
+        let can_upgrade = request.extensions().get::<OnUpgrade>().is_some();
+        let headers = headers(request.headers());
+        let request = parse(request, &headers)?;
+        if !can_upgrade {
+            let reason = "this server takes no upgrades\n";
+            return Err(HandshakeFailure::Refused(Refusal::new(500, reason)));
+        }
         let agreement = negotiate(self.options(), &request, decide)?;
         let accept = agreement.response();
         request.check_accept(&accept)?;
         let mut response = Response::new(String::new());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        // The answer to an extended CONNECT is a 200, without these (RFC 8441 §5).
+        if let Some(key) = request.accept_key() {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let to = response.headers_mut();
+            to.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            to.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            to.insert(header::SEC_WEBSOCKET_ACCEPT, value(key.as_str())?);
+        }
         let to = response.headers_mut();
-        to.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        to.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        to.insert(header::SEC_WEBSOCKET_ACCEPT, value(request.accept_key().as_str())?);
         if let Some(subprotocol) = accept.subprotocol {
             to.insert(header::SEC_WEBSOCKET_PROTOCOL, value(subprotocol)?);
         }
@@ -104,7 +134,7 @@ impl Acceptor {
 }
 
 impl IntoFuture for Upgrading {
-    type Output = Result<WebSocket<TokioIo<Upgraded>>, Error>;
+    type Output = Result<Socket, Error>;
     type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -124,7 +154,7 @@ impl IntoFuture for Upgrading {
 }
 
 impl Refused {
-    fn new(failure: HandshakeFailure) -> Self {
+    fn new(failure: HandshakeFailure, version: Version) -> Self {
         let (status, body) = match &failure {
             HandshakeFailure::Peer(error) => (error.status(), format!("{error}\n")),
             HandshakeFailure::Refused(refusal) => (refusal.status, refusal.reason.clone()),
@@ -135,7 +165,9 @@ impl Refused {
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, plain);
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if version < Version::HTTP_2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let added = match &failure {
             HandshakeFailure::Peer(error) => append(&mut response, error.header().as_slice()),
             HandshakeFailure::Refused(refusal) => append(&mut response, &refusal.headers),
@@ -143,7 +175,7 @@ impl Refused {
         };
         match added {
             Ok(()) => Self(Box::new((failure, response))),
-            Err(input) => Self::new(HandshakeFailure::Input(input)),
+            Err(input) => Self::new(HandshakeFailure::Input(input), version),
         }
     }
 
@@ -165,6 +197,36 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// The headers in the words of the handshake.
+pub(crate) fn headers(headers: &HeaderMap) -> Vec<Header<'_>> {
+    headers
+        .iter()
+        .map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() })
+        .collect()
+}
+
+/// Judges the request by what it came over.
+fn parse<'h, 'b, B>(
+    request: &'b Request<B>,
+    headers: &'h [Header<'b>],
+) -> Result<opening::Request<'h, 'b>, opening::HandshakeError> {
+    let (method, uri) = (request.method().as_str(), request.uri());
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    #[cfg(feature = "http2")]
+    if request.version() == Version::HTTP_2 {
+        let protocol = request.extensions().get::<hyper::ext::Protocol>();
+        let connect = opening::ExtendedConnect {
+            method,
+            protocol: protocol.map(|protocol| protocol.as_str()),
+            scheme: uri.scheme_str().unwrap_or_default(),
+            authority: uri.authority().map_or("", |authority| authority.as_str()),
+            path: target,
+        };
+        return opening::Request::from_connect(&connect, headers);
+    }
+    opening::Request::from_parts(method, target, request.version() == Version::HTTP_11, headers)
+}
 
 fn value(value: &str) -> Result<HeaderValue, InvalidInput> {
     HeaderValue::from_str(value).map_err(|_| InvalidInput::HeaderValue)

@@ -56,17 +56,24 @@
 //! - `webpki-roots`: with it, the authorities that Mozilla trusts, for systems that have none.
 //! - `deflate`: permessage-deflate (RFC 7692), once the options ask for it; see `deflate`.
 //! - `hyper`: accepts upgrades inside a hyper 1 server; see `hyper`.
+//! - `axum`: an extractor for axum 0.8; see `axum`.
+//! - `http2`: WebSockets over HTTP/2 (RFC 8441), many on one connection. A client, see `http2`; and with
+//!   `hyper` or `axum` a server.
 //!
 //! [tokio]: https://tokio.rs
 
 #![forbid(unsafe_code)]
 
 mod accept;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod connect;
 mod core;
 mod dial;
 mod group;
 mod handshake;
+#[cfg(feature = "http2")]
+pub mod http2;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod maybe_tls;
@@ -76,11 +83,9 @@ mod shared;
 mod socket;
 #[cfg(feature = "stream")]
 mod stream;
-mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod tracker;
-mod transfer;
 mod wakers;
 
 pub use accept::{Acceptor, accept};
@@ -97,11 +102,6 @@ pub use wsconn::{
     PreparedMessage, Side, Timeout, Violation, opening,
     transport::{Counters, Error, Proxy, ProxyFailure},
 };
-
-/// The examples of the migration page compile, as far as they are ours.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/migration.md")]
-struct Migration;
 
 /// The examples of README.md compile.
 #[cfg(doctest)]

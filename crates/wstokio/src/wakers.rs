@@ -1,9 +1,7 @@
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
 };
-
-use crate::sync::{Mutex, MutexGuard};
 
 /// Who waits on one connection.
 ///

@@ -23,8 +23,5 @@ fn main() -> Result {
             }
         });
     }
-    servers::run(name, mode, |addr| {
-        println!("listening on {addr}");
-        Ok(())
-    })
+    servers::run(name, mode)
 }

@@ -1,15 +1,12 @@
 //! Raw TCP: what arrives goes back.
 
-use std::{
-    io::{ErrorKind, Read, Write},
-    net::SocketAddr,
-};
+use std::io::{ErrorKind, Read, Write};
 
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::Result;
 
@@ -22,7 +19,7 @@ struct Connection {
 }
 
 /// Over tokio: one read and one write at a time, a task for each connection.
-pub async fn connection(mut tcp: impl AsyncRead + AsyncWrite + Unpin) -> Result {
+pub(super) async fn connection(mut tcp: tokio::net::TcpStream) -> Result {
     let mut room = vec![0; 64 << 10];
     while let len @ 1.. = tcp.read(&mut room).await? {
         tcp.write_all(&room[..len]).await?;
@@ -31,9 +28,9 @@ pub async fn connection(mut tcp: impl AsyncRead + AsyncWrite + Unpin) -> Result 
 }
 
 /// Over mio: one read and one write for each readiness, one buffer for all.
-pub(super) fn over_mio(listening: impl FnOnce(SocketAddr) -> Result) -> Result {
+pub(super) fn over_mio() -> Result {
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
-    listening(listener.local_addr()?)?;
+    println!("listening on {}", listener.local_addr()?);
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut open: Vec<Option<Connection>> = Vec::new();

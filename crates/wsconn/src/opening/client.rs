@@ -1,12 +1,18 @@
-use alloc::string::String;
+use alloc::{borrow::Cow, string::String};
 
-use wshandshake::{HandshakeError, HeaderSlots, InvalidInput, Key, Response, Upgrade};
+use wshandshake::{
+    Accepted, HandshakeError, Header, HeaderSlots, InvalidInput, Key, Response, Upgrade,
+};
 
 use super::{ClientOptions, HandshakeFailure, Head, Progress};
 use crate::{Connection, MaskKeys, Time};
 
 /// A client's half of an opening handshake: write the [request](Self::request),
 /// [receive](Self::receive) until the head of the response is complete, then [finish](Self::finish).
+///
+/// Over HTTP/2, an HTTP library sends an extended CONNECT (RFC 8441) with the
+/// [headers](Self::connect_headers), and its answer is judged by
+/// [`finish_connect`](Self::finish_connect).
 pub struct ClientOpening {
     options: ClientOptions,
     host: String,
@@ -78,7 +84,48 @@ impl ClientOpening {
     pub fn finish(self, mask_keys: MaskKeys, now: Time) -> Result<ClientOpened, HandshakeFailure> {
         let mut slots = HeaderSlots::new();
         let response = Response::parse(self.head.bytes()?, &mut slots)?;
-        let accepted = response.verify(&self.upgrade()).map_err(|error| match error {
+        let accepted = response.verify(&self.upgrade());
+        self.open(&response, accepted, mask_keys, now)
+    }
+
+    /// The headers of an extended CONNECT, without the pseudo-headers. Their names are in lower case but
+    /// for those that the options add.
+    pub fn connect_headers(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let options = &self.options;
+        let own = [
+            ("sec-websocket-version", Some("13".into())),
+            ("origin", options.origin.as_deref().map(Cow::from)),
+            (
+                "sec-websocket-protocol",
+                (!options.subprotocols.is_empty()).then(|| options.subprotocols.join(", ").into()),
+            ),
+            ("sec-websocket-extensions", self.extensions.as_deref().map(Cow::from)),
+        ];
+        let added = options.headers.iter().map(|(name, value)| (name.as_str(), value.into()));
+        own.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(added)
+    }
+
+    /// Judges the answer to an extended CONNECT, as [`finish`](Self::finish).
+    pub fn finish_connect(
+        self,
+        status: u16,
+        headers: &[Header<'_>],
+        mask_keys: MaskKeys,
+        now: Time,
+    ) -> Result<ClientOpened, HandshakeFailure> {
+        let response = Response::from_parts(status, "", false, headers)?;
+        let accepted = response.verify_connect(&self.upgrade());
+        self.open(&response, accepted, mask_keys, now)
+    }
+
+    fn open(
+        &self,
+        response: &Response<'_, '_>,
+        accepted: Result<Accepted<'_, '_>, HandshakeError>,
+        mask_keys: MaskKeys,
+        now: Time,
+    ) -> Result<ClientOpened, HandshakeFailure> {
+        let accepted = accepted.map_err(|error| match error {
             HandshakeError::UnexpectedStatus(status) => HandshakeFailure::Status {
                 status,
                 reason: String::from(response.reason()),
@@ -93,13 +140,13 @@ impl ClientOpening {
         if let Some(wanted) = &self.options.deflate {
             let agreed = super::deflate::agree(wanted, accepted.extensions())
                 .map_err(|super::deflate::BadResponse| HandshakeFailure::Deflate)?;
-            let mut connection = Connection::client(self.options.config, mask_keys, now);
+            let mut connection = Connection::client(self.options.config.clone(), mask_keys, now);
             if let Some(agreed) = agreed {
                 connection.enable_deflate(agreed);
             }
             return Ok(ClientOpened { connection, subprotocol });
         }
-        let connection = Connection::client(self.options.config, mask_keys, now);
+        let connection = Connection::client(self.options.config.clone(), mask_keys, now);
         Ok(ClientOpened { connection, subprotocol })
     }
 

@@ -10,13 +10,15 @@
 mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
+mod http2;
 mod options;
 mod server;
 
 pub use client::{ClientOpened, ClientOpening};
+pub use http2::Http2Failure;
 pub use options::{Accept, ClientOptions, OriginPolicy, Refusal, ServerOptions};
 pub use server::{Agreement, Answer, ServerOpened, ServerOpening, negotiate};
-pub use wshandshake::{HandshakeError, InvalidInput, Request};
+pub use wshandshake::{ExtendedConnect, HandshakeError, Header, InvalidInput, Request};
 
 use alloc::{string::String, vec::Vec};
 use core::fmt;
@@ -42,6 +44,8 @@ pub enum HandshakeFailure {
     },
     /// The server accepted permessage-deflate in a way that it must not (RFC 7692 §7.1).
     Deflate,
+    /// HTTP/2, over which the handshake was to be, failed.
+    Http2(Http2Failure),
     /// What this side was asked to send cannot be sent.
     Input(InvalidInput),
     /// The byte stream ended before the handshake was over.
@@ -78,6 +82,7 @@ impl fmt::Display for HandshakeFailure {
                 "the server's answer to the offer of permessage-deflate breaks the rules \
                  (RFC 7692 section 7.1), or is not what was asked for",
             ),
+            Self::Http2(failure) => failure.fmt(f),
             Self::Input(error) => error.fmt(f),
             Self::Eof => f.write_str("the peer ended the connection during the opening handshake"),
         }
@@ -95,6 +100,12 @@ impl From<HandshakeError> for HandshakeFailure {
 impl From<InvalidInput> for HandshakeFailure {
     fn from(error: InvalidInput) -> Self {
         Self::Input(error)
+    }
+}
+
+impl From<Http2Failure> for HandshakeFailure {
+    fn from(failure: Http2Failure) -> Self {
+        Self::Http2(failure)
     }
 }
 

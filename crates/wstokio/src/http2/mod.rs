@@ -1,0 +1,291 @@
+//! A client's WebSockets over HTTP/2 ([RFC 8441]): many on one connection.
+//!
+//! ```no_run
+//! # async fn connect() -> Result<(), wstokio::Error> {
+//! use wstokio::Connector;
+//!
+//! let connection = Connector::default().connect_http2("wss://example.org").await?;
+//! let mut chat = connection.open("wss://example.org/chat").await?;
+//! let mut news = connection.open("wss://example.org/news").await?;
+//! chat.send("hello").await?;
+//! println!("{:?}", news.recv().await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Over TLS HTTP/2 is agreed in its handshake (ALPN); over plain TCP the server has to know that it
+//! is coming ("prior knowledge").
+//!
+//! # One connection, many streams
+//!
+//! A task of tokio's moves the bytes of the HTTP/2 connection. It ends once the [`Http2`] and all of its
+//! sockets are gone, or when the connection fails, which all sockets are told of.
+//!
+//! A peer may send 256 KiB to a socket before that has been received; there is no further limit for the
+//! connection as a whole, so that a socket that is not received from never stops the others. What is sent
+//! waits, for each socket, in 64 KiB of the connection's: to have been sent is to have been put there. Where the
+//! server never opens its window, the socket is lost after
+//! [`Config::write_timeout`](crate::Config::write_timeout), as over TCP.
+//!
+//! # Servers
+//!
+//! With feature `hyper`, [`Acceptor::upgrade`](crate::Acceptor) accepts WebSockets over
+//! HTTP/1.1 and HTTP/2 alike; see `hyper`.
+//!
+//! [RFC 8441]: https://www.rfc-editor.org/rfc/rfc8441
+
+mod stream;
+
+use std::{future::poll_fn, io, pin::Pin, task::Poll};
+
+use bytes::Bytes;
+use h2::{
+    client::{Builder, Connection, SendRequest},
+    ext::Protocol,
+};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, uri};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+pub use wsconn::opening::Http2Failure;
+use wsconn::{
+    Time, Timeout,
+    opening::{ClientOpening, ClientOptions, HandshakeFailure, Header, InvalidInput},
+    transport::{Error, Inbox, Url, random},
+};
+
+pub use self::stream::Http2Stream;
+use crate::{Connector, MaybeTls, WebSocket, connect::parse, core::Core, handshake};
+
+/// How much may arrive on a stream before it is read, in bytes.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The streams are bounded, each by itself and all by their number, which is the caller's: no further limit.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+/// What a stream has been given to send and has not left yet, in bytes.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// An HTTP/2 connection to a server that opens WebSockets over it. Cheap to clone; all clones are one
+/// connection.
+#[derive(Clone, Debug)]
+pub struct Http2 {
+    requests: SendRequest<Bytes>,
+    options: ClientOptions,
+    url: Url,
+}
+
+impl Connector {
+    /// Connects to the server of `url` over HTTP/2, to [open](Http2::open) any number of WebSockets on the
+    /// connection. Of the URL only scheme, host and port matter.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect); [`Error::Handshake`] with [`HandshakeFailure::Http2`] if the
+    /// server speaks no HTTP/2, or does not open WebSockets over it.
+    ///
+    /// *Cancel safety*: dropping it drops the connection.
+    pub async fn connect_http2(&self, url: &str) -> Result<Http2, Error> {
+        let parsed = parse(url)?;
+        let tcp = Box::pin(self.dial(&parsed)).await?;
+        self.connect_http2_stream(tcp, url).await
+    }
+
+    /// As [`connect_http2`](Self::connect_http2), on a stream that is connected to the server already.
+    pub async fn connect_http2_stream<S>(&self, stream: S, url: &str) -> Result<Http2, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let url = parse(url)?;
+        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
+        let stream = Box::pin(self.negotiate(stream, &url, deadline)).await?;
+        let handshake = Box::pin(handshake(stream));
+        let (requests, connection) =
+            handshake::until(deadline, Timeout::Handshake, handshake).await?;
+        // How it ends, the streams are told.
+        tokio::spawn(connection);
+        Ok(Http2 { requests, options: self.options.clone(), url })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn negotiate<S>(
+        &self,
+        stream: S,
+        _url: &Url,
+        _deadline: Option<Instant>,
+    ) -> Result<MaybeTls<S>, Error> {
+        Ok(MaybeTls::Plain(stream))
+    }
+
+    /// Does the TLS handshake, if the URL is `wss://`, in which HTTP/2 has to be agreed.
+    #[cfg(feature = "tls")]
+    async fn negotiate<S>(
+        &self,
+        stream: S,
+        url: &Url,
+        deadline: Option<Instant>,
+    ) -> Result<MaybeTls<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut config = None;
+        if url.is_secure() {
+            let base =
+                self.tls.clone().map_or_else(wsconn::transport::tls::default_client_config, Ok)?;
+            let mut with_h2 = (*base).clone();
+            with_h2.alpn_protocols = vec![b"h2".to_vec()];
+            config = Some(with_h2.into());
+        }
+        let stream = Self::secure(stream, url, config, deadline).await?;
+        match &stream {
+            MaybeTls::Tls(tls) if tls.get_ref().1.alpn_protocol() != Some(b"h2") => {
+                Err(Error::Handshake(Http2Failure::NotSpoken.into()))
+            }
+            _ => Ok(stream),
+        }
+    }
+}
+
+/// Exchanges settings with the server, which must allow WebSockets.
+async fn handshake<S>(stream: S) -> Result<(SendRequest<Bytes>, Connection<S>), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(16 << 10);
+    let (requests, mut connection) = builder.handshake(stream).await.map_err(failed)?;
+    // The server's settings come first in all that it sends (RFC 9113 §3.4): once it has answered a
+    // ping, they are here.
+    if let Some(mut pings) = connection.ping_pong() {
+        pings.send_ping(h2::Ping::opaque()).map_err(failed)?;
+        poll_fn(|cx| {
+            let ended = Pin::new(&mut connection).poll(cx);
+            match (pings.poll_pong(cx), ended) {
+                (Poll::Ready(Ok(_)), Poll::Pending) => Poll::Ready(Ok(())),
+                (_, Poll::Ready(Err(error))) => Poll::Ready(Err(failed(error))),
+                (_, Poll::Ready(Ok(()))) => {
+                    Poll::Ready(Err(Error::Handshake(Http2Failure::Ended.into())))
+                }
+                (Poll::Ready(Err(error)), _) => Poll::Ready(Err(failed(error))),
+                (Poll::Pending, Poll::Pending) => Poll::Pending,
+            }
+        })
+        .await?;
+    }
+    if !requests.is_extended_connect_protocol_enabled() {
+        return Err(Error::Handshake(Http2Failure::NotEnabled.into()));
+    }
+    Ok((requests, connection))
+}
+
+impl Http2 {
+    /// Opens a WebSocket on this connection, with the options of the [`Connector`] that made it. The URL
+    /// is the whole one, as in `wss://example.org/chat?room=1`.
+    ///
+    /// Where the server allows no further stream at the moment, it waits until another one has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Url`] if the URL is of another server; [`Error::Handshake`] if the server does not open
+    /// the WebSocket, with its status, or with what happened to the stream or the connection;
+    /// [`Error::Timeout`] if that took longer than [`ClientOptions::handshake_timeout`].
+    ///
+    /// *Cancel safety*: dropping it resets the stream, and the others go on.
+    pub async fn open(&self, url: &str) -> Result<WebSocket<Http2Stream>, Error> {
+        self.open_with(url, &self.options).await
+    }
+
+    /// As [`open`](Self::open), with other options: subprotocols, headers, limits.
+    pub async fn open_with(
+        &self,
+        url: &str,
+        options: &ClientOptions,
+    ) -> Result<WebSocket<Http2Stream>, Error> {
+        let url = parse(url)?;
+        let origin = |url: &Url| (url.is_secure(), url.host().to_ascii_lowercase(), url.port());
+        if origin(&url) != origin(&self.url) {
+            let problem =
+                format!("{url:?} is not on the server of this connection, {:?}", self.url);
+            return Err(Error::Url(problem));
+        }
+        let opening = url.opening(options)?;
+        let request = request(&url, &opening)?;
+        let deadline = Instant::now().checked_add(options.handshake_timeout);
+        let opened = Box::pin(self.exchange(request, opening));
+        handshake::until(deadline, Timeout::Handshake, opened).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<()>,
+        opening: ClientOpening,
+    ) -> Result<WebSocket<Http2Stream>, Error> {
+        let origin = Instant::now();
+        let mut requests = self.requests.clone().ready().await.map_err(failed)?;
+        let (response, to) = requests.send_request(request, false).map_err(failed)?;
+        let (response, from) = response.await.map_err(failed)?.into_parts();
+        let headers: Vec<Header<'_>> = response
+            .headers
+            .iter()
+            .map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() })
+            .collect();
+        let now = Time::from_origin(origin.elapsed());
+        let opened = opening
+            .finish_connect(response.status.as_u16(), &headers, random::masking_key, now)
+            .map_err(Error::Handshake)?;
+        let core = Core::new(Http2Stream::new(to, from), opened.connection, origin);
+        Ok(WebSocket::new(core, Inbox::default(), opened.subprotocol.map(String::into)))
+    }
+}
+
+/// The extended CONNECT (RFC 8441 §4) that asks for `url`.
+fn request(url: &Url, opening: &ClientOpening) -> Result<Request<()>, Error> {
+    let input = |input: InvalidInput| Error::Handshake(HandshakeFailure::Input(input));
+    let uri = Uri::builder()
+        .scheme(if url.is_secure() { uri::Scheme::HTTPS } else { uri::Scheme::HTTP })
+        .authority(url.authority())
+        .path_and_query(url.target())
+        .build()
+        .map_err(|_| input(InvalidInput::Target))?;
+    let mut request = Request::new(());
+    *request.method_mut() = Method::CONNECT;
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_2;
+    request.extensions_mut().insert(Protocol::from_static("websocket"));
+    for (name, value) in opening.connect_headers() {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let name = name.map_err(|_| input(InvalidInput::HeaderName))?;
+        let value = HeaderValue::from_str(&value).map_err(|_| input(InvalidInput::HeaderValue))?;
+        request.headers_mut().append(name, value);
+    }
+    Ok(request)
+}
+
+/// What an error of h2 means: a failure of HTTP/2, or of the byte stream below it.
+fn failure(error: h2::Error) -> Result<Http2Failure, io::Error> {
+    let code = error.reason().map_or(0, u32::from);
+    if error.is_library() {
+        Ok(Http2Failure::Violation { code })
+    } else if error.is_reset() {
+        Ok(Http2Failure::Reset { code })
+    } else if error.is_go_away() {
+        Ok(Http2Failure::GoAway { code })
+    } else if error.is_io() {
+        Err(error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()))
+    } else {
+        Err(io::Error::other(error))
+    }
+}
+
+fn failed(error: h2::Error) -> Error {
+    match failure(error) {
+        Ok(failure) => Error::Handshake(failure.into()),
+        Err(error) => Error::Io(error),
+    }
+}
