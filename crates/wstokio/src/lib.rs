@@ -48,6 +48,21 @@
 //! [which pages may connect](opening::OriginPolicy). All have defaults that are safe on the open
 //! internet.
 //!
+//! # Ways to a server
+//!
+//! [`Connector::connect`] tries each address of a host, over TLS for `wss://` with the feature `tls`,
+//! through a [`Proxy`] if it has one or is to look for one. [`Connector::connect_stream`] takes any stream
+//! that is connected already, such as a Unix socket:
+//!
+//! ```no_run
+//! # #[cfg(unix)]
+//! # async fn connect() -> Result<(), wstokio::Error> {
+//! let stream = tokio::net::UnixStream::connect("/run/chat.sock").await?;
+//! let ws = wstokio::Connector::default().connect_stream(stream, "ws://localhost/").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! - `deflate`: permessage-deflate, by the option `deflate` of the opening handshake; see `deflate`.

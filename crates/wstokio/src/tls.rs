@@ -81,7 +81,8 @@ impl TlsAcceptor {
         self
     }
 
-    /// Does the TLS handshake.
+    /// Does the TLS handshake. The stream is in a box, so that a task need not keep room for it wherever
+    /// it passes through.
     ///
     /// # Errors
     ///
@@ -90,15 +91,15 @@ impl TlsAcceptor {
     /// failed.
     ///
     /// *Cancel safety*: dropping it drops the stream.
-    pub async fn accept<S>(&self, stream: S) -> Result<TlsStream<S>, Error>
+    pub async fn accept<S>(&self, stream: S) -> Result<Box<TlsStream<S>>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let deadline = Instant::now().checked_add(self.handshake_timeout);
         let accept = tokio_rustls::TlsAcceptor::from(self.config.clone()).accept(stream);
+        let accept = async { accept.await.map(Box::new).map_err(TlsFailure::of_handshake) };
         // In a box: a task keeps room for the largest of its waits as long as it lives.
-        let accept = Box::pin(async { accept.await.map_err(TlsFailure::of_handshake) });
-        handshake::until(deadline, Timeout::Tls, accept).await
+        Box::pin(handshake::until(deadline, Timeout::Tls, accept)).await
     }
 }
 

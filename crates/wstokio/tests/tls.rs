@@ -71,7 +71,7 @@ async fn messages_of_any_size_go_both_ways_over_tls_and_both_sides_close_cleanly
 async fn server_and_client(
     capacity: usize,
     config: Config,
-) -> (WebSocket<TlsStream<DuplexStream>>, tokio_rustls::client::TlsStream<DuplexStream>) {
+) -> (WebSocket<Box<TlsStream<DuplexStream>>>, tokio_rustls::client::TlsStream<DuplexStream>) {
     let authority = Authority::new();
     let acceptor = TlsAcceptor::new(authority.server("localhost"));
     let (ours, theirs) = duplex(capacity);

@@ -55,6 +55,9 @@ pub enum HandshakeFailure {
 impl fmt::Display for HandshakeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Peer(
+                error @ (HandshakeError::HeadTooLong { .. } | HandshakeError::TargetTooLong { .. }),
+            ) => write!(f, "{error} (max_head)"),
             Self::Peer(error) => error.fmt(f),
             Self::Refused(refusal) => {
                 write!(f, "the request was refused with {}: {}", refusal.status, refusal.reason)

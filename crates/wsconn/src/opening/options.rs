@@ -85,7 +85,7 @@ impl Default for Accept {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The status code, 300 to 599.
+    /// The status code, 200 to 599 but for 204, 205 and 304, which have no body.
     pub status: u16,
     /// What is wrong, for a person: the body of the response.
     pub reason: String,
