@@ -44,14 +44,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
         arguments: vec![scripts.join("peer.py")],
     };
     let ws = workspace.build_ws()?;
-    let example = ["--release", "--package", "wstokio", "--example", "interop_client"];
-    run_command(workspace.cargo().arg("build").args(example).args(["--features", "deflate"]))?;
-    let client = workspace.target.join("release/examples/interop_client");
-    for peer in [&node, &python] {
-        for transport in ["tokio", "mio"] {
+    for transport in ["tokio", "mio"] {
+        let client = build_client(workspace, transport)?;
+        for peer in [&node, &python] {
             against_our_server(peer, &ws, transport, &folder)?;
+            against_our_client(peer, &client, transport, &folder)?;
         }
-        against_our_client(peer, &client, &folder)?;
     }
     println!("\nInterop passed in {:.0} s.", started.elapsed().as_secs_f64());
     Ok(())
@@ -67,6 +65,14 @@ impl Peer {
     fn log(&self, folder: &Path, what: &str) -> PathBuf {
         folder.join(format!("{}-{what}.log", self.name))
     }
+}
+
+/// Our client over this transport. That over another has the same place.
+fn build_client(workspace: &Workspace, transport: &str) -> Result<PathBuf> {
+    let package = format!("ws{transport}");
+    let example = ["--release", "--package", &package, "--example", "interop_client"];
+    run_command(workspace.cargo().arg("build").args(example).args(["--features", "deflate"]))?;
+    Ok(workspace.target.join("release/examples/interop_client"))
 }
 
 fn against_our_server(peer: &Peer, ws: &Path, transport: &str, folder: &Path) -> Result {
@@ -86,8 +92,8 @@ fn against_our_server(peer: &Peer, ws: &Path, transport: &str, folder: &Path) ->
     Err(format!("{} as a client did not say that all came back", peer.name))
 }
 
-fn against_our_client(peer: &Peer, client: &Path, folder: &Path) -> Result {
-    println!("\n== our client against {} as a server", peer.name);
+fn against_our_client(peer: &Peer, client: &Path, transport: &str, folder: &Path) -> Result {
+    println!("\n== our client over {transport} against {} as a server", peer.name);
     let server = Background::start(&mut peer.command("server"), &peer.log(folder, "server"))?;
     for _ in 0..SHAPES {
         let line = server.line_with("ready ", START)?;
