@@ -11,6 +11,7 @@ use clap::Args;
 
 use crate::Result;
 use crate::process::{find, run as run_command};
+use crate::wire;
 use crate::workspace::Workspace;
 
 /// How much a count may rise above the stored one.
@@ -76,10 +77,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
     } else {
         problems.extend(rises(&counts, &stored));
     }
-    if problems.is_empty() {
-        return Ok(());
+    if !problems.is_empty() {
+        return Err(problems.join("\n       "));
     }
-    Err(problems.join("\n       "))
+    wire::counted::check(workspace)
 }
 
 /// By name, such as `ours 20`.

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use crate::Result;
 use crate::process::succeeds;
+use crate::wire;
 use crate::workspace::Workspace;
 
 const NO_STD: [&str; 3] = ["wsframe", "wshandshake", "wsconn"];
@@ -28,6 +29,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
     problems.extend(links(workspace)?);
     problems.extend(lock_file(workspace));
     problems.extend(file_lengths(workspace)?);
+    problems.extend(wire::pages::problems(workspace)?);
     if problems.is_empty() {
         println!("lint: nothing to complain about");
         return Ok(());

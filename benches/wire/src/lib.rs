@@ -3,13 +3,14 @@
 //! - `server` is an echo server over any of the libraries, or raw TCP; [`servers`] has them.
 //! - `load` starts a server, or a client, and puts a load on it from pre-encoded frames.
 //! - `client` sends messages as fast as a library masks and writes them.
-//! - `counted` echoes in memory, so that what it costs can be counted.
+//! - `counted` echoes in memory, so that what it costs can be counted; [`memory`] has the stream.
 //! - `deflate`, by the feature of that name, races those that compress, in memory.
 
 #![deny(unsafe_code)]
 
 pub mod alloc;
 pub mod frames;
+pub mod memory;
 pub mod servers;
 
 /// What the programs of the race fail with: whatever is wrong ends them.

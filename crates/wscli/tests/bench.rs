@@ -58,6 +58,17 @@ fn it_measures_for_a_time_after_its_warm_up() {
 }
 
 #[test]
+fn it_speaks_tls() {
+    let server = Server::start(&["echo", "--tls-self-signed"]);
+    let url = format!("wss://{}/", server.addr);
+    let ran = bench(&url, &["--messages", "50", "--insecure", "--json"]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let result: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(result["messages"], 50);
+    bench(&url, &["--messages", "50", "--connections", "1"]).assert_fails_with(&["certificate"]);
+}
+
+#[test]
 fn people_get_a_table() {
     let server = Server::start(&["echo"]);
     let ran = bench(&server.url("/"), &["--messages", "10", "--connections", "2"]);

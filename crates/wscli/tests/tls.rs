@@ -47,10 +47,13 @@ fn lines_come_back_over_tls_from_a_certificate_that_is_trusted_by_file() {
     let (cert, key) = (files.path("cert.pem"), files.path("key.pem"));
     let echo = Server::start(&["echo", "--tls-cert", &cert, "--tls-key", &key]);
     let url = secure(&echo, "/");
-    let ran = run(&["connect", "--transport", "tokio", "--ca", &cert, &url], b"one\ntwo\n");
-    assert_eq!(ran.stdout(), "one\ntwo\n", "{}", ran.stderr);
-    assert_eq!(ran.stderr, "connected\nclosed by this side: 1000 (normal closure)\n");
-    assert_eq!(ran.status, Some(0));
+    let transports: &[&str] = if cfg!(unix) { &["tokio", "mio"] } else { &["tokio"] };
+    for transport in transports {
+        let ran = run(&["connect", "--transport", transport, "--ca", &cert, &url], b"one\ntwo\n");
+        assert_eq!(ran.stdout(), "one\ntwo\n", "{}", ran.stderr);
+        assert_eq!(ran.stderr, "connected\nclosed by this side: 1000 (normal closure)\n");
+        assert_eq!(ran.status, Some(0));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Instant};
 
 use wsconn::{
-    Time,
+    Time, Timeout,
     opening::{Accept, Refusal, Request, ServerOpening, ServerOptions},
     transport::Error,
 };
@@ -49,7 +49,7 @@ impl Acceptor {
         let origin = Instant::now();
         let mut opening = ServerOpening::new(self.options.clone(), Time::ZERO);
         let deadline = origin.checked_add(opening.deadline().since_origin());
-        let mut handshake = Handshake::new(&mut stream, deadline)?;
+        let mut handshake = Handshake::new(&mut stream, deadline, Timeout::Handshake)?;
         let inbox = handshake.read_head(|input| opening.receive(input))?;
         let answer = opening.respond(decide, Time::from_origin(origin.elapsed()));
         handshake.write(&answer.response)?;

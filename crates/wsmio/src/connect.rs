@@ -1,7 +1,7 @@
 use std::{
     io,
     net::{TcpStream, ToSocketAddrs},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use wsconn::{
@@ -31,11 +31,18 @@ pub fn connect(url: &str) -> Result<WebSocket, Error> {
 /// assert_eq!(ws.subprotocol(), Some("chat.v1"));
 /// # Ok::<(), wsmio::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Connector {
     options: ClientOptions,
+    connect_timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Option<std::sync::Arc<crate::tls::rustls::ClientConfig>>,
+}
+
+impl Default for Connector {
+    fn default() -> Self {
+        Self::new(ClientOptions::default())
+    }
 }
 
 impl Connector {
@@ -43,9 +50,17 @@ impl Connector {
     pub fn new(options: ClientOptions) -> Self {
         Self {
             options,
+            connect_timeout: Duration::from_secs(10),
             #[cfg(feature = "tls")]
             tls: None,
         }
+    }
+
+    /// How long it may take until there is a TCP connection, with all addresses of the host together but
+    /// not the look-up of its name, which nothing can end. Default: 10 seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
     }
 
     /// The TLS configuration for `wss://`. Default: servers are to have a certificate of an authority
@@ -61,9 +76,9 @@ impl Connector {
         self
     }
 
-    /// Connects over TCP, trying all addresses that the host has; then does the TLS handshake, if the
-    /// URL is `wss://`, and the opening handshake. All together take at most
-    /// [`ClientOptions::handshake_timeout`], besides the look-up of the host's name.
+    /// Connects over TCP, trying all addresses that the host has, one after the other; then does the TLS
+    /// handshake, if the URL is `wss://`, and the opening handshake. The latter two together take at most
+    /// [`ClientOptions::handshake_timeout`].
     ///
     /// A user and password in the URL become an `Authorization` header, unless the options have one.
     ///
@@ -72,16 +87,16 @@ impl Connector {
     /// [`Error::Url`] if the URL is not one to connect to; [`Error::Io`] if there is no connection to
     /// be had; `Error::Tls` if the server's certificate is not to be trusted, or it speaks no TLS;
     /// [`Error::Handshake`] if the server does not open a WebSocket, with the status it answered;
-    /// [`Error::Timeout`]. Redirects are reported and not followed.
+    /// [`Error::Timeout`], which names the step. Redirects are reported and not followed.
     pub fn connect(&self, url: &str) -> Result<WebSocket, Error> {
         let url = parse(url)?;
         let addresses = (url.host(), url.port()).to_socket_addrs()?;
-        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
+        let deadline = Instant::now().checked_add(self.connect_timeout);
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in addresses {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let tcp = match left {
-                Some(left) if left.is_zero() => return Err(Error::Timeout(Timeout::Handshake)),
+                Some(left) if left.is_zero() => return Err(Error::Timeout(Timeout::Connect)),
                 Some(left) => TcpStream::connect_timeout(&address, left),
                 None => TcpStream::connect(address),
             };
@@ -89,13 +104,13 @@ impl Connector {
                 Ok(tcp) => {
                     // Small messages leave at once; those that belong together are written together.
                     tcp.set_nodelay(true)?;
-                    return self.upgrade(tcp, &url, deadline);
+                    return self.upgrade(tcp, &url);
                 }
                 Err(error) => failure = error,
             }
         }
         match failure.kind() {
-            io::ErrorKind::TimedOut => Err(Error::Timeout(Timeout::Handshake)),
+            io::ErrorKind::TimedOut => Err(Error::Timeout(Timeout::Connect)),
             _ => Err(Error::Io(failure)),
         }
     }
@@ -109,16 +124,11 @@ impl Connector {
         stream: S,
         url: &str,
     ) -> Result<WebSocket<MaybeTls<S>>, Error> {
-        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
-        self.upgrade(stream, &parse(url)?, deadline)
+        self.upgrade(stream, &parse(url)?)
     }
 
-    fn upgrade<S: Stream>(
-        &self,
-        stream: S,
-        url: &Url,
-        deadline: Option<Instant>,
-    ) -> Result<WebSocket<MaybeTls<S>>, Error> {
+    fn upgrade<S: Stream>(&self, stream: S, url: &Url) -> Result<WebSocket<MaybeTls<S>>, Error> {
+        let deadline = Instant::now().checked_add(self.options.handshake_timeout);
         #[cfg(feature = "tls")]
         let mut stream = if url.is_secure() {
             let secured = crate::tls::connect(self.tls.clone(), stream, url, deadline)?;
@@ -130,7 +140,7 @@ impl Connector {
         let mut stream = MaybeTls::Plain(stream);
         let origin = Instant::now();
         let mut opening = url.opening(&self.options)?;
-        let mut handshake = Handshake::new(&mut stream, deadline)?;
+        let mut handshake = Handshake::new(&mut stream, deadline, Timeout::Handshake)?;
         handshake.write(opening.request())?;
         let inbox = handshake.read_head(|input| opening.receive(input))?;
         let now = Time::from_origin(origin.elapsed());

@@ -17,15 +17,20 @@ use crate::{Stream, wait::Wait};
 pub(crate) struct Handshake<'a, S> {
     stream: &'a mut S,
     wait: Wait,
-    /// When it has to be over.
+    /// When it has to be over, and what it is then.
     deadline: Option<Instant>,
+    timeout: Timeout,
 }
 
 impl<'a, S: Stream> Handshake<'a, S> {
-    pub(crate) fn new(stream: &'a mut S, deadline: Option<Instant>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        stream: &'a mut S,
+        deadline: Option<Instant>,
+        timeout: Timeout,
+    ) -> Result<Self, Error> {
         stream.set_nonblocking()?;
         let wait = Wait::new(stream.as_raw_fd())?;
-        Ok(Self { stream, wait, deadline })
+        Ok(Self { stream, wait, deadline, timeout })
     }
 
     /// Writes all of a request or a response.
@@ -77,7 +82,7 @@ impl<'a, S: Stream> Handshake<'a, S> {
     ) -> Result<T, Error> {
         loop {
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Err(Error::Timeout(Timeout::Handshake));
+                return Err(Error::Timeout(self.timeout));
             }
             match step(self.stream) {
                 Ok(done) => return Ok(done),

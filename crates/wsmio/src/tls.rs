@@ -54,7 +54,10 @@ pub use wsconn::transport::tls::{
     TlsFailure, client_config, client_config_without_verification, platform_roots, provider,
     roots_from_pem, rustls, server_config,
 };
-use wsconn::transport::{Error, Url, tls};
+use wsconn::{
+    Timeout,
+    transport::{Error, Url, tls},
+};
 
 use crate::{Stream, handshake::Handshake};
 
@@ -146,7 +149,7 @@ impl<S: Stream> TlsStream<S> {
         deadline: Option<Instant>,
     ) -> Result<Self, Error> {
         let mut this = Self { stream, session };
-        match Handshake::new(&mut this, deadline)?.block(Self::shake_hands) {
+        match Handshake::new(&mut this, deadline, Timeout::Tls)?.block(Self::shake_hands) {
             Ok(()) => Ok(this),
             Err(Error::Io(error)) => Err(TlsFailure::of_handshake(error)),
             Err(error) => Err(error),

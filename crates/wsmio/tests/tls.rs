@@ -18,7 +18,7 @@ use support::{
 };
 use wsconn::Role;
 use wsmio::{
-    Acceptor, CloseCode, Connector, Error, MaybeTls, WebSocket,
+    Acceptor, CloseCode, Connector, Error, MaybeTls, Timeout, WebSocket,
     opening::ClientOptions,
     tls::{
         self, TlsAcceptor, TlsFailure, TlsStream,
@@ -109,12 +109,12 @@ fn a_tls_handshake_has_its_deadline_on_both_sides() {
         drop(tcp);
     });
     let error = connector.connect(&url).err().unwrap();
-    assert!(matches!(error, Error::Timeout(_)), "{error:?}");
+    assert!(matches!(error, Error::Timeout(Timeout::Tls)), "{error:?}");
     drop(done);
     serving.join().unwrap();
     let (one, _other) = TcpStream::pair();
     let error = TlsAcceptor::new(configs().0).handshake_timeout(short).accept(one).unwrap_err();
-    assert!(matches!(error, Error::Timeout(_)), "{error:?}");
+    assert!(matches!(error, Error::Timeout(Timeout::Tls)), "{error:?}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn an_end_without_close_notify_is_abnormal_before_both_close_frames_and_clean_af
         peer.write_all(&from_client(&frames)).unwrap();
         peer.get_ref().shutdown(Shutdown::Write).unwrap();
         assert_eq!(ws.recv().unwrap(), Some("x".into()));
-        while let Ok(Some(_)) | Err(_) = ws.recv() {}
+        assert!(ws.recv().unwrap().is_none());
         let info = ws.close_info().unwrap();
         assert_eq!(
             (info.clean, info.code.get()),
@@ -211,6 +211,17 @@ fn no_record_is_lost_to_new_keys_while_a_write_is_blocked() {
     peer.sock.shutdown(Shutdown::Write).unwrap();
     let ws = receiving.join().unwrap().reunite(sending.join().unwrap()).ok().unwrap();
     assert!(ws.close_info().unwrap().clean);
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_lost_over_tls_too() {
+    let (stream, _peer) = TlsStream::pair();
+    let mut config = quiet();
+    config.write_timeout = Duration::from_millis(50);
+    let mut ws = socket(Role::Server, stream, config);
+    let result = (0..1000).try_for_each(|_| ws.send(&[7; 20_000]));
+    assert!(matches!(result, Err(Error::Timeout(Timeout::Write))), "{result:?}");
+    assert!(ws.recv().unwrap().is_none());
 }
 
 #[test]

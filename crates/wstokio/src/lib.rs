@@ -98,9 +98,11 @@ mod shared;
 mod socket;
 #[cfg(feature = "stream")]
 mod stream;
+mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod tracker;
+mod transfer;
 mod wakers;
 
 pub use accept::{Acceptor, accept};
@@ -117,6 +119,11 @@ pub use wsconn::{
     PreparedMessage, Side, Timeout, Violation, opening,
     transport::{Counters, Error, Proxy, ProxyFailure},
 };
+
+/// The examples of the migration page compile, as far as they are ours.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/migration.md")]
+struct Migration;
 
 /// The examples of README.md compile.
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
 //! What the two halves of a socket share: the connection under its lock.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -13,6 +13,7 @@ use wsconn::{
 
 use crate::{
     core::{Core, Polled},
+    sync::{Mutex, MutexGuard},
     wakers::{Waiter, Wakers},
 };
 

@@ -11,7 +11,7 @@ use tokio::{
 #[cfg(feature = "deflate")]
 use wsconn::deflate::Compress;
 use wsconn::{
-    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message,
+    Chunk, CloseCode, CloseInfo, Config, Connection, Delivery, Event, Location, Message, Misuse,
     PreparedMessage, Time,
     transport::{Counters, Driver, Error, Inbox, pool::ReadBuffer, random},
 };
@@ -52,13 +52,17 @@ pub struct WebSocket<S = MaybeTls> {
 
 /// The receiving half of a [`WebSocket`]; see [`WebSocket::split`].
 pub struct Receiver<S = MaybeTls> {
-    shared: Arc<Shared<S>>,
-    inbox: Inbox,
+    pub(crate) shared: Arc<Shared<S>>,
+    pub(crate) inbox: Inbox,
+    /// The chunk that [`recv_to`](Self::recv_to) is writing, and how much of it is written.
+    pub(crate) unwritten: Option<(Location, usize)>,
 }
 
 /// The sending half of a [`WebSocket`]; see [`WebSocket::split`].
 pub struct Sender<S = MaybeTls> {
     shared: Arc<Shared<S>>,
+    /// What has been read of a message to send and waits for more: the start of a character.
+    pub(crate) held: Vec<u8>,
 }
 
 impl<S> WebSocket<S> {
@@ -80,7 +84,8 @@ impl<S> WebSocket<S> {
 
     pub(crate) fn new(core: Core<S>, inbox: Inbox, subprotocol: Option<Box<str>>) -> Self {
         let shared = Arc::new(Shared::new(core, subprotocol));
-        Self { receiver: Receiver { shared: shared.clone(), inbox }, sender: Sender { shared } }
+        let receiver = Receiver { shared: shared.clone(), inbox, unwritten: None };
+        Self { receiver, sender: Sender { shared, held: Vec::new() } }
     }
 
     /// How the connection ended: who closed it, with which code and reason, and whether it was clean.
@@ -232,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Discards what comes until the connection has ended. It waits as the sender, so that a task that
     /// waits on the `Stream` of the same socket is still woken.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.receiver.unwritten = None;
         loop {
             // A message that was begun in chunks is finished in chunks.
             let delivery = self.receiver.shared.now(|core| core.driver.delivery());
@@ -258,6 +264,7 @@ impl<S> Receiver<S> {
     /// # Errors
     ///
     /// Both halves, as they were, if they are not.
+    #[expect(clippy::result_large_err, reason = "the halves go back to where they came from")]
     pub fn reunite(self, sender: Sender<S>) -> Result<WebSocket<S>, (Self, Sender<S>)> {
         if Arc::ptr_eq(&self.shared, &sender.shared) {
             Ok(WebSocket { receiver: self, sender })
@@ -307,10 +314,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     ///
     /// *Cancel safety* and errors: as [`recv`](Self::recv).
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
-        let location =
-            poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Chunks, false)).await?;
+        let (location, written) = match self.unwritten.take() {
+            Some((location, written)) => (Some(location), written),
+            None => {
+                let chunk =
+                    poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Chunks, false));
+                (chunk.await?, 0)
+            }
+        };
         Ok(location.and_then(|location| match self.inbox.event(&location) {
-            Event::Chunk(chunk) => Some(chunk),
+            Event::Chunk(chunk) => {
+                Some(Chunk { data: chunk.data.get(written..).unwrap_or_default(), ..chunk })
+            }
             _ => None,
         }))
     }
@@ -322,7 +337,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
         delivery: Delivery,
         controls: bool,
     ) -> Poll<Result<Option<Location>, Error>> {
-        let Self { shared, inbox } = self;
+        let Self { shared, inbox, unwritten } = self;
+        if unwritten.is_some() {
+            return Poll::Ready(Err(Misuse::MessageUnderWay.into()));
+        }
         loop {
             let buffered = shared.now(|core| core.driver.buffered_event(inbox, delivery))?;
             let location = match buffered {

@@ -1,7 +1,9 @@
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Wake, Waker},
 };
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Who waits on one connection.
 ///

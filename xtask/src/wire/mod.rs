@@ -3,6 +3,9 @@
 //! Server and generator have a core each. The contenders take turns in short runs, each with a process of
 //! its own, so that what else the machine does hits all of them alike; what counts is the median.
 
+mod chart;
+pub(crate) mod counted;
+pub(crate) mod pages;
 mod results;
 mod suites;
 
@@ -35,12 +38,18 @@ pub(crate) struct Options {
     /// Only these contenders, as in wsmio,raw-mio
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
-    /// Keep what was measured in benches/results/wire.json
+    /// Keep what was measured in benches/results/wire.json, and on the pages that show it
     #[arg(long, conflicts_with = "only")]
     save: bool,
+    /// Measure nothing: make the pages of what was kept
+    #[arg(long, conflicts_with_all = ["save", "only"])]
+    render: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
+    if options.render {
+        return pages::write(workspace);
+    }
     let (rounds, millis) =
         if options.quick { (3, 100) } else { (options.rounds.max(1), options.millis) };
     let programs = build(workspace)?;
@@ -51,15 +60,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
         );
     }
     for suite in &options.suites {
-        println!("\n## {}\n\n{}", suite.title(), results::HEAD);
+        println!("\n## {}\n\n{}", suite.title(), results::head(*suite));
         let mut rows = Vec::new();
         for workload in suite.workloads() {
             let of_workload = race.workload(*suite, &workload, rounds, &options.only);
-            print!("{}", results::lines(&of_workload));
+            print!("{}", results::lines(*suite, &of_workload));
             rows.extend(of_workload);
         }
         if options.save {
             results::save(workspace, *suite, rounds, millis, &rows)?;
+            pages::write(workspace)?;
         }
     }
     match race.failures {
@@ -130,6 +140,9 @@ impl Race {
         workload: &Workload,
         contender: &Contender,
     ) -> Result<Vec<(String, f64)>> {
+        if suite == Suite::Counted {
+            return counted::turn(&self.programs, workload, contender);
+        }
         let mut load = self.command("1", &self.programs.join("load"));
         load.args(suite.load(workload, contender, self.millis));
         let subject = self.command("0", &self.programs.join(suite.program()));

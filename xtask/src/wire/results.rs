@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -51,43 +52,148 @@ impl Spread {
     }
 }
 
-pub(crate) const HEAD: &str = "\
-    | load | | | median (lowest–highest) | of raw TCP | user ns | system ns | busy |\n\
-    |---|---|---|---:|---:|---:|---:|---:|";
+/// The columns of figures: their headings, and what is in them with how many digits.
+fn columns(suite: Suite) -> &'static [(&'static str, &'static str, usize)] {
+    match suite {
+        Suite::Memory => &[("heap", "heap", 0), ("resident", "resident", 0)],
+        Suite::Counted => &[
+            ("instructions", "instructions", 0),
+            ("allocations", "allocations", 2),
+            ("reads", "reads", 2),
+            ("writes", "writes", 2),
+        ],
+        _ => {
+            &[("user ns", "user_ns", 0), ("system ns", "system_ns", 0), ("server busy", "busy", 2)]
+        }
+    }
+}
+
+/// Whether the figures are rates, in the first place.
+fn has_rates(suite: Suite) -> bool {
+    !matches!(suite, Suite::Memory | Suite::Counted)
+}
+
+pub(crate) fn head(suite: Suite) -> String {
+    let rates: &[&str] =
+        if has_rates(suite) { &["median (lowest–highest)", "of raw TCP"] } else { &[] };
+    let figures = columns(suite).iter().map(|(heading, ..)| *heading);
+    let figures: Vec<_> = rates.iter().copied().chain(figures).collect();
+    format!(
+        "| load | | | {} |\n|---|---|---|{}",
+        figures.join(" | "),
+        "---:|".repeat(figures.len())
+    )
+}
 
 /// The rows of one workload as lines of a table.
-pub(crate) fn lines(rows: &[Row]) -> String {
+pub(crate) fn lines(suite: Suite, rows: &[Row]) -> String {
     let rate_of = |server: &str| {
         let row = rows.iter().find(|row| row.server == server)?;
         Some(row.figures.get("rate")?.median)
     };
     let line = |row: &Row| {
-        let figure = |name: &str| row.figures.get(name).copied();
-        let cell = |name: &str, digits: usize| {
-            figure(name).map_or(String::new(), |it| format!("{:.digits$}", it.figure(name)))
-        };
-        let main = match (figure("rate"), figure("heap"), figure("resident")) {
-            (Some(rate), ..) => {
-                format!("{:.0} ({:.0}–{:.0})", rate.median, rate.low, rate.high)
-            }
-            (None, Some(heap), Some(resident)) => {
-                format!("{:.0} of heap, {:.0} resident", heap.median, resident.median)
-            }
-            _ => "failed".to_owned(),
-        };
-        let of_raw = match (figure("rate"), rate_of(raw(&row.server))) {
-            (Some(rate), Some(raw)) => format!("{:.2}", rate.median / raw),
-            _ => String::new(),
-        };
         let Row { workload, server, mode, kind, .. } = row;
         let what = if kind == "text" { format!("{mode}, text") } else { mode.clone() };
-        let (user, system) = (cell("user_ns", 0), cell("system_ns", 0));
-        let busy = cell("busy", 2);
-        format!(
-            "| {workload} | {server} | {what} | {main} | {of_raw} | {user} | {system} | {busy} |\n"
-        )
+        let mut cells = vec![workload.clone(), server.clone(), what];
+        if has_rates(suite) {
+            let rate = row.figures.get("rate");
+            cells.push(rate.map_or("failed".to_owned(), |rate| {
+                format!("{:.0} ({:.0}–{:.0})", rate.median, rate.low, rate.high)
+            }));
+            let of_raw = rate.zip(rate_of(raw(server)));
+            cells.push(of_raw.map_or(String::new(), |(it, raw)| format!("{:.2}", it.median / raw)));
+        }
+        for (_, name, digits) in columns(suite) {
+            let figure = row.figures.get(*name);
+            cells
+                .push(figure.map_or(String::new(), |it| format!("{:.*}", digits, it.figure(name))));
+        }
+        format!("| {} |\n", cells.join(" | "))
     };
     rows.iter().map(line).collect()
+}
+
+/// The best row of each server under this load, the raw echoes first.
+pub(crate) fn best<'r>(rows: &'r [Row], workload: &str) -> Vec<&'r Row> {
+    best_by(rows, workload, |row| Some(row.figures.get("rate")?.median))
+        .into_iter()
+        .map(|(row, _)| row)
+        .collect()
+}
+
+/// The same by any figure of a row, which is given too; the highest is best.
+pub(crate) fn best_by<'r>(
+    rows: &'r [Row],
+    workload: &str,
+    figure: impl Fn(&Row) -> Option<f64>,
+) -> Vec<(&'r Row, f64)> {
+    let mut bests: Vec<(&Row, f64)> = Vec::new();
+    for row in rows.iter().filter(|row| row.workload == workload) {
+        let Some(figure) = figure(row) else { continue };
+        match bests.iter_mut().find(|(other, _)| other.server == row.server) {
+            Some(best) if best.1 < figure => *best = (row, figure),
+            Some(_) => {}
+            None => bests.push((row, figure)),
+        }
+    }
+    bests
+}
+
+/// The rows of a suite as they are stored; none, if it never was.
+pub(crate) fn load(workspace: &Workspace, suite: Suite) -> Result<Vec<Row>> {
+    let stored = stored(workspace)?;
+    let rows = stored.get(suite.name()).and_then(|suite| suite["rows"].as_array());
+    Ok(rows.into_iter().flatten().map(from_json).collect())
+}
+
+/// On which machine a suite was measured, and how.
+pub(crate) fn how(workspace: &Workspace, suite: Suite) -> Result<String> {
+    let stored = stored(workspace)?;
+    let how = stored.get(suite.name()).unwrap_or(&Value::Null);
+    let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+    let machine = &how["machine"];
+    let rounds = if suite.is_counted() {
+        String::new()
+    } else {
+        format!("{} rounds of {} ms; ", how["rounds"], how["millis"])
+    };
+    let versions = how["versions"].as_object().into_iter().flatten();
+    let versions: Vec<_> =
+        versions.map(|(name, version)| format!("{name} {}", text(version))).collect();
+    Ok(format!(
+        "{rounds}{}, {} cores, Linux {}, {}; {}.",
+        text(&machine["cpu"]),
+        machine["cores"],
+        text(&machine["kernel"]),
+        text(&machine["rustc"]),
+        versions.join(", ")
+    ))
+}
+
+fn stored(workspace: &Workspace) -> Result<Map<String, Value>> {
+    let path = path(workspace);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Map::new()),
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    };
+    serde_json::from_str(&text).map_err(|error| format!("{} is not JSON: {error}", path.display()))
+}
+
+fn from_json(row: &Value) -> Row {
+    let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let spread = |value: &Value| match value {
+        Value::Array(all) => Spread::of(all.iter().filter_map(Value::as_f64).collect()),
+        value => Spread::of(value.as_f64().into_iter().collect()),
+    };
+    let figures = row.as_object().into_iter().flatten().filter(|(_, value)| !value.is_string());
+    Row {
+        workload: text("workload"),
+        server: text("server"),
+        mode: text("mode"),
+        kind: text("kind"),
+        figures: figures.map(|(name, value)| (name.clone(), spread(value))).collect(),
+    }
 }
 
 pub(crate) fn path(workspace: &Workspace) -> PathBuf {
@@ -103,10 +209,7 @@ pub(crate) fn save(
     rows: &[Row],
 ) -> Result {
     let path = path(workspace);
-    let mut suites: Map<String, Value> = fs::read_to_string(&path)
-        .ok()
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default();
+    let mut suites = stored(workspace)?;
     let rows: Vec<Value> = rows.iter().map(to_json).collect();
     let suite_results = json!({
         "machine": machine()?,

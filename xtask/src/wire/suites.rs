@@ -18,6 +18,8 @@ pub(crate) enum Suite {
     Memory,
     /// Messages that a client masks and sends
     Client,
+    /// Instructions, allocations, reads and writes for each echo
+    Counted,
 }
 
 /// Who takes part.
@@ -34,11 +36,18 @@ pub(crate) struct Contender {
 pub(crate) struct Workload {
     pub(crate) name: String,
     connections: usize,
-    bytes: usize,
-    in_flight: usize,
+    pub(super) bytes: usize,
+    pub(super) in_flight: usize,
 }
 
-const LIBRARIES: [&str; 7] = [
+impl Workload {
+    /// How many batches to count: enough for a good quotient, and no more than callgrind can do in a second or two.
+    pub(super) fn batches(&self) -> usize {
+        (4_usize << 20).div_ceil(self.bytes * self.in_flight).clamp(8, 500)
+    }
+}
+
+pub(super) const LIBRARIES: [&str; 7] = [
     "wsmio",
     "wstokio",
     "tokio-tungstenite",
@@ -69,6 +78,7 @@ impl Suite {
             Suite::Broadcast => "Broadcast: deliveries per second",
             Suite::Memory => "Idle connections: bytes for each",
             Suite::Client => "Client: masked messages sent per second",
+            Suite::Counted => "Echo: what a message costs",
         }
     }
 
@@ -82,12 +92,22 @@ impl Suite {
             Suite::Broadcast => "broadcast",
             Suite::Memory => "memory",
             Suite::Client => "client",
+            Suite::Counted => "counted",
+        }
+    }
+
+    /// The figure that decides, and whether more of it is better.
+    pub(super) fn main_figure(self) -> (&'static str, bool) {
+        match self {
+            Suite::Memory => ("heap", false),
+            Suite::Counted => ("instructions", false),
+            _ => ("rate", true),
         }
     }
 
     /// Whether one turn is enough.
     pub(super) fn is_counted(self) -> bool {
-        self == Suite::Memory
+        matches!(self, Suite::Memory | Suite::Counted)
     }
 
     pub(super) fn contenders(self) -> Vec<Contender> {
@@ -99,7 +119,7 @@ impl Suite {
             all.collect::<Vec<_>>()
         };
         match self {
-            Suite::Echo => of("binary", echo_modes),
+            Suite::Echo | Suite::Counted => of("binary", echo_modes),
             Suite::Matrix => [of("binary", echo_modes), of("text", echo_modes)].concat(),
             Suite::Text => ["binary", "text"]
                 .into_iter()
@@ -140,7 +160,7 @@ impl Suite {
             echo(4, 1 << 20, 2),
         ];
         match self {
-            Suite::Echo | Suite::Text => six.into(),
+            Suite::Echo | Suite::Text | Suite::Counted => six.into(),
             Suite::Matrix => [(64, 20), (16, 1 << 10), (16, 16 << 10), (4, 1 << 20)]
                 .into_iter()
                 .flat_map(|(connections, bytes)| {
@@ -186,7 +206,8 @@ impl Suite {
             }
             Suite::Handshakes => format!("handshakes {connections} {millis}"),
             Suite::Broadcast => format!("broadcast {connections} {bytes} {millis}"),
-            Suite::Memory => format!("idle {connections}"),
+            // Counting needs no load: this is for those that are put under one.
+            Suite::Memory | Suite::Counted => format!("idle {connections}"),
             Suite::Client => format!("sink {bytes} {millis}"),
         };
         line.split(' ').map(str::to_owned).collect()

@@ -23,5 +23,8 @@ fn main() -> Result {
             }
         });
     }
-    servers::run(name, mode)
+    servers::run(name, mode, |addr| {
+        println!("listening on {addr}");
+        Ok(())
+    })
 }

@@ -1,6 +1,6 @@
 //! The servers that take part, each written as the documentation of its library advises.
 
-use std::{future::Future, io};
+use std::{future::Future, io, net::SocketAddr};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -31,24 +31,28 @@ pub enum Mode {
     Fan,
 }
 
-/// Runs a server until the process is killed. It prints the address that it listens on.
+/// Runs a server until the process is killed. `listening` is told where, once.
 ///
 /// # Errors
 ///
 /// If there is no such server, or it cannot listen.
-pub fn run(name: &str, mode: Mode) -> Result {
+pub fn run(name: &str, mode: Mode, listening: impl FnOnce(SocketAddr) -> Result) -> Result {
     match name {
-        "raw-mio" => raw::over_mio(),
-        "wsmio" => wsmio::run(mode),
-        "raw-tokio" => over_tokio(|tcp, _: &()| raw::connection(tcp)),
-        "wstokio" => over_tokio(move |tcp, all| wstokio::connection(tcp, mode, all)),
-        "tokio-tungstenite" => over_tokio(move |tcp, all| tungstenite::connection(tcp, mode, all)),
-        "fastwebsockets" => over_tokio(move |tcp, all| fastwebsockets::connection(tcp, mode, all)),
-        "tokio-websockets" => {
-            over_tokio(move |tcp, all| tokio_websockets::connection(tcp, mode, all))
+        "raw-mio" => raw::over_mio(listening),
+        "wsmio" => wsmio::run(mode, listening),
+        "raw-tokio" => over_tokio(listening, |tcp, _: &()| raw::connection(tcp)),
+        "wstokio" => over_tokio(listening, move |tcp, all| wstokio::connection(tcp, mode, all)),
+        "tokio-tungstenite" => {
+            over_tokio(listening, move |tcp, all| tungstenite::connection(tcp, mode, all))
         }
-        "yawc" => over_tokio(move |tcp, all| yawc::connection(tcp, mode, all)),
-        "sockudo-ws" => over_tokio(move |tcp, all| sockudo::connection(tcp, mode, all)),
+        "fastwebsockets" => {
+            over_tokio(listening, move |tcp, all| fastwebsockets::connection(tcp, mode, all))
+        }
+        "tokio-websockets" => {
+            over_tokio(listening, move |tcp, all| tokio_websockets::connection(tcp, mode, all))
+        }
+        "yawc" => over_tokio(listening, move |tcp, all| yawc::connection(tcp, mode, all)),
+        "sockudo-ws" => over_tokio(listening, move |tcp, all| sockudo::connection(tcp, mode, all)),
         _ => Err(format!("there is no server {name}").into()),
     }
 }
@@ -70,14 +74,17 @@ impl<M: Clone + Send + 'static> All for broadcast::Sender<M> {
 }
 
 /// Accepts on one thread, with a task for each connection.
-fn over_tokio<A: All, F>(connection: impl Fn(TcpStream, &A) -> F) -> Result
+fn over_tokio<A: All, F>(
+    listening: impl FnOnce(SocketAddr) -> Result,
+    connection: impl Fn(TcpStream, &A) -> F,
+) -> Result
 where
     F: Future<Output = Result> + Send + 'static,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = listen()?;
-        println!("listening on {}", listener.local_addr()?);
+        listening(listener.local_addr()?)?;
         let all = A::new();
         loop {
             let (tcp, _) = listener.accept().await?;

@@ -1,12 +1,15 @@
 //! Raw TCP: what arrives goes back.
 
-use std::io::{ErrorKind, Read, Write};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::SocketAddr,
+};
 
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::Result;
 
@@ -19,7 +22,7 @@ struct Connection {
 }
 
 /// Over tokio: one read and one write at a time, a task for each connection.
-pub(super) async fn connection(mut tcp: tokio::net::TcpStream) -> Result {
+pub async fn connection(mut tcp: impl AsyncRead + AsyncWrite + Unpin) -> Result {
     let mut room = vec![0; 64 << 10];
     while let len @ 1.. = tcp.read(&mut room).await? {
         tcp.write_all(&room[..len]).await?;
@@ -28,9 +31,9 @@ pub(super) async fn connection(mut tcp: tokio::net::TcpStream) -> Result {
 }
 
 /// Over mio: one read and one write for each readiness, one buffer for all.
-pub(super) fn over_mio() -> Result {
+pub(super) fn over_mio(listening: impl FnOnce(SocketAddr) -> Result) -> Result {
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
-    println!("listening on {}", listener.local_addr()?);
+    listening(listener.local_addr()?)?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut open: Vec<Option<Connection>> = Vec::new();

@@ -16,7 +16,7 @@ use tokio::{
 use wstokio::{Config, Connector, WebSocket, opening::ClientOptions};
 
 use self::{load::Load, report::Report};
-use crate::{connect, size};
+use crate::{connect, size, tls::ClientTls};
 
 /// How many opening handshakes are under way at once.
 const OPENING: usize = 64;
@@ -34,7 +34,7 @@ Examples:
   ws bench ws://127.0.0.1:9001
   ws bench --connections 1000 --ramp-up 10 --size 1KiB --rate 50000 ws://127.0.0.1:9001")]
 pub(crate) struct Arguments {
-    /// The server, as in ws://127.0.0.1:9001/path
+    /// The server, as in ws://127.0.0.1:9001/path or wss://example.org/
     url: String,
     /// How many connections
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
@@ -72,6 +72,8 @@ pub(crate) struct Arguments {
     /// Add a header to the requests, as in 'Authorization: Bearer 123'; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = connect::header)]
     header: Vec<(String, String)>,
+    #[command(flatten)]
+    tls: ClientTls,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
@@ -166,7 +168,10 @@ async fn open(arguments: &Arguments) -> Result<Vec<WebSocket>, String> {
     let mut options = ClientOptions::default();
     options.config = Arc::new(config);
     options.headers.clone_from(&arguments.header);
-    let connector = Connector::new(options);
+    let mut connector = Connector::new(options);
+    if let Some(tls) = arguments.tls.config()? {
+        connector = connector.tls(Arc::new(tls));
+    }
     let few = Arc::new(Semaphore::new(OPENING));
     let mut opening = JoinSet::new();
     for index in 0..arguments.connections {

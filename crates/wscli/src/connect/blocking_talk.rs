@@ -8,11 +8,14 @@ use wsmio::{CloseCode, CloseInfo, Connector, Error, Sender};
 use super::{Console, Talk, cannot_connect, lost, show};
 
 pub(super) fn run(talk: &Talk) -> Result<Option<CloseInfo>, String> {
-    if talk.tls.is_some() || talk.proxy.is_some() {
-        return Err("--ca, --insecure and --proxy are for --transport tokio only".to_owned());
+    if talk.proxy.is_some() {
+        return Err("--proxy is for --transport tokio only".to_owned());
     }
-    let ws = Connector::new(talk.options.clone()).connect(&talk.url);
-    let ws = ws.map_err(|error| cannot_connect(&talk.url, &error))?;
+    let mut connector = Connector::new(talk.options.clone());
+    if let Some(tls) = &talk.tls {
+        connector = connector.tls(tls.clone());
+    }
+    let ws = connector.connect(&talk.url).map_err(|error| cannot_connect(&talk.url, &error))?;
     talk.connected(ws.subprotocol());
     let (mut rx, mut tx) = ws.split();
     let (mut console, input) = Console::open()?;
