@@ -12,6 +12,9 @@ pub struct CloseInfo {
     /// The code of whoever closed first: [`CloseCode::NO_STATUS`] where its close frame had none, and
     /// [`CloseCode::ABNORMAL`] where the connection ended without a closing handshake.
     pub code: CloseCode,
+    /// The code that the other side answered with: of its close frame, or of ours if the peer closed first.
+    /// `None` where there was no answer.
+    pub answer: Option<CloseCode>,
     /// The reason of whoever closed first; often empty.
     pub reason: String,
     /// Who closed, or failed, the connection.

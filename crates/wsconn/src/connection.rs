@@ -182,6 +182,7 @@ impl Connection {
         self.deadline = Some(now.after(self.config.close_timeout));
         self.ending = Some(Box::new(CloseInfo {
             code,
+            answer: None,
             reason: String::from(reason),
             by: Side::Local,
             clean: true,
@@ -289,7 +290,10 @@ impl Connection {
     /// The peer's close frame has come.
     pub(crate) fn peer_closed(&mut self, body: Option<CloseBody<'_>>, now: Time) {
         let info = match self.ending.take() {
-            Some(ours) => *ours,
+            Some(ours) => {
+                let answer = body.map_or(CloseCode::NO_STATUS, |body| body.code);
+                CloseInfo { answer: Some(answer), ..*ours }
+            }
             None => {
                 // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
                 // echos the status code it received."
@@ -297,6 +301,8 @@ impl Connection {
                 let body = body.unwrap_or(CloseBody { code: CloseCode::NO_STATUS, reason: "" });
                 CloseInfo {
                     code: body.code,
+                    // As it is echoed.
+                    answer: Some(body.code),
                     reason: String::from(body.reason),
                     by: Side::Peer,
                     clean: true,
@@ -321,14 +327,15 @@ impl Connection {
         }
         self.deadline = Some(now.after(self.config.fin_timeout));
         let cause = CloseCause::Violation(violation);
-        self.end(CloseInfo { code, reason, by: Side::Local, clean: false, cause });
+        self.end(CloseInfo { code, answer: None, reason, by: Side::Local, clean: false, cause });
     }
 
     /// Ends without a closing handshake, and without anything left to do.
     #[cold]
     fn lost(&mut self, by: Side, cause: CloseCause) {
         let code = CloseCode::ABNORMAL;
-        self.end(CloseInfo { code, reason: String::new(), by, clean: false, cause });
+        let (answer, reason) = (None, String::new());
+        self.end(CloseInfo { code, answer, reason, by, clean: false, cause });
         self.state = State::Over;
     }
 

@@ -5,11 +5,11 @@ use tokio::{
     time::Instant,
 };
 use wsconn::{
-    Time, Timeout,
+    Role, Time, Timeout,
     opening::{Accept, Refusal, Request, ServerOpening, ServerOptions},
 };
 
-use crate::{Error, WebSocket, core::Core, handshake};
+use crate::{Error, WebSocket, core::Core, handshake, trace};
 
 /// Accepts a WebSocket connection on a stream that a client has just opened, with the default
 /// options.
@@ -87,7 +87,8 @@ impl Acceptor {
         D: FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
     {
         // In a box: a task keeps room for the largest of its waits as long as it lives.
-        Box::pin(self.handshake(stream, decide)).await
+        let accepted = Box::pin(self.handshake(stream, decide)).await;
+        accepted.inspect_err(|error| trace::failed(Role::Server, error))
     }
 
     async fn handshake<S, D>(&self, mut stream: S, decide: D) -> Result<WebSocket<S>, Error>

@@ -7,13 +7,14 @@ use tokio::{
     net::TcpStream,
     time::Instant,
 };
+use wsconn::Role;
 use wsconn::{
     Time, Timeout,
     opening::ClientOptions,
     transport::{Error, Proxy, Url, random},
 };
 
-use crate::{MaybeTls, WebSocket, core::Core, dial, handshake};
+use crate::{MaybeTls, WebSocket, core::Core, dial, handshake, trace};
 
 /// Connects to a WebSocket server, as in `ws://127.0.0.1:8080/chat`, with the default options.
 ///
@@ -126,9 +127,12 @@ impl Connector {
     /// *Cancel safety*: dropping it drops the connection.
     pub async fn connect(&self, url: &str) -> Result<WebSocket, Error> {
         let url = parse(url)?;
-        // In boxes: a task keeps room for the largest of its waits as long as it lives.
-        let tcp = Box::pin(self.dial(&url)).await?;
-        Box::pin(self.upgrade(tcp, url)).await
+        // In a box: a task keeps room for the largest of its waits as long as it lives.
+        let connecting = Box::pin(async {
+            let tcp = self.dial(&url).await?;
+            self.upgrade(tcp, url).await
+        });
+        connecting.await.inspect_err(|error| trace::failed(Role::Client, error))
     }
 
     /// Does the handshakes on a stream that is connected to the server of `url` already: a TCP stream
@@ -144,7 +148,8 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        Box::pin(self.upgrade(stream, parse(url)?)).await
+        let upgraded = Box::pin(self.upgrade(stream, parse(url)?)).await;
+        upgraded.inspect_err(|error| trace::failed(Role::Client, error))
     }
 
     pub(crate) async fn dial(&self, url: &Url) -> Result<TcpStream, Error> {

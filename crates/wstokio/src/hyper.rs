@@ -93,7 +93,10 @@ impl Acceptor {
                 let upgrade = hyper::upgrade::on(request);
                 Ok((response, Upgrading { acceptor: self.clone(), upgrade, agreement }))
             }
-            Err(failure) => Err(Refused::new(failure, request.version())),
+            Err(failure) => {
+                crate::trace::failed(wsconn::Role::Server, &failure);
+                Err(Refused::new(failure, request.version()))
+            }
         }
     }
 

@@ -69,7 +69,10 @@
 //! - `stream`: [`WebSocket`] and its halves are `Stream` and `Sink`.
 //! - `tls`: `wss://` URLs, and TLS for servers, by rustls; see `tls`.
 //! - `webpki-roots`: with it, the authorities that Mozilla trusts, for systems that have none.
-//! - `deflate`: permessage-deflate (RFC 7692), once the options ask for it; see `deflate`.
+//! - `tracing`: a span for each connection, with an event for its opening, at `DEBUG`, and one for its
+//!   end: at `DEBUG` with the codes of both sides if it was closed, at `WARN` if a limit or the protocol was
+//!   broken or a wait was too long, at `INFO` if it was lost. A handshake that fails is told at `INFO`. What
+//!   the peer sent is not told but for its reason to close.
 //! - `hyper`: accepts upgrades inside a hyper 1 server; see `hyper`.
 //! - `axum`: an extractor for axum 0.8; see `axum`.
 //! - `http2`: WebSockets over HTTP/2 (RFC 8441), many on one connection. A client, see `http2`; and with
@@ -101,6 +104,7 @@ mod stream;
 mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod trace;
 mod tracker;
 mod transfer;
 mod wakers;

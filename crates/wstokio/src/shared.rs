@@ -14,6 +14,7 @@ use wsconn::{
 use crate::{
     core::{Core, Polled},
     sync::{Mutex, MutexGuard},
+    trace::Span,
     wakers::{Waiter, Wakers},
 };
 
@@ -21,17 +22,24 @@ pub(crate) struct Shared<S> {
     /// Never locked across an await.
     core: Mutex<Core<S>>,
     wakers: Arc<Wakers>,
+    /// Wakes them all: what the stream and the timer are given.
+    waker: Waker,
     closed: OnceLock<CloseInfo>,
     subprotocol: Option<Box<str>>,
+    span: Span,
 }
 
 impl<S> Shared<S> {
     pub(crate) fn new(core: Core<S>, subprotocol: Option<Box<str>>) -> Self {
+        let span = Span::opened(core.driver.role(), subprotocol.as_deref());
+        let wakers = Arc::<Wakers>::default();
         Self {
             core: Mutex::new(core),
-            wakers: Arc::default(),
+            waker: wakers.clone().into(),
+            wakers,
             closed: OnceLock::new(),
             subprotocol,
+            span,
         }
     }
 
@@ -63,6 +71,7 @@ impl<S> Shared<S> {
         let Some(info) = core.driver.close_info() else { return };
         let news = self.closed.get().is_none();
         if news {
+            self.span.closed(info);
             let _ = self.closed.set(info.clone());
         }
         let over = core.driver.is_newly_over();
@@ -92,8 +101,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     ) -> Poll<T> {
         // Before the step, so that no wake-up falls between the two.
         self.wakers.register(who, cx.waker());
-        let waker = Waker::from(self.wakers.clone());
-        let (polled, wake) = self.now(|core| core.poll(&mut Context::from_waker(&waker), step));
+        let mut cx = Context::from_waker(&self.waker);
+        let (polled, wake) = self.now(|core| core.poll(&mut cx, step));
         wake.into_iter().for_each(Waker::wake);
         polled
     }

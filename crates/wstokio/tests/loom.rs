@@ -10,6 +10,8 @@ mod core;
 mod outbox;
 #[path = "../src/shared.rs"]
 mod shared;
+#[path = "../src/trace.rs"]
+mod trace;
 #[path = "../src/wakers.rs"]
 mod wakers;
 

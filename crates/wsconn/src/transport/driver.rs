@@ -8,7 +8,8 @@ use std::{
 
 use super::{Counters, Error, Inbox, Io, counters::Meter, pool};
 use crate::{
-    CloseCause, CloseCode, CloseInfo, Connection, Delivery, Disposition, Location, Misuse, Time,
+    CloseCause, CloseCode, CloseInfo, Connection, Delivery, Disposition, Location, Misuse, Role,
+    Time,
 };
 
 /// The loop that moves the bytes of a connection: between its byte stream, which is lent to each call,
@@ -67,6 +68,11 @@ impl Driver {
             goodbye: None,
             meter: Meter::default(),
         }
+    }
+
+    /// As [`Connection::role`].
+    pub fn role(&self) -> Role {
+        self.connection.role()
     }
 
     /// As [`Connection::close_info`].
