@@ -8,16 +8,17 @@ use std::{
 };
 
 use wsconn::{
-    Connection, Disposition, PreparedMessage, Time,
+    Connection, Delivery, Disposition, PreparedMessage, Time,
     opening::{Refusal, ServerOpening, ServerOptions},
 };
 
 use super::{ConnectionId, Handler, mailbox::Mailbox, open::Open, refused::Refused};
 
-/// How often one connection may send on before the others have their turn.
+/// How often one connection may send on, or read more of a large message, before the others have their
+/// turn. Such a message is not left half read for long, as many of them would not fit the caches.
 pub(super) const ROUNDS: usize = 16;
 
-/// How many reads one connection has in a turn, each of which may fill the buffer that all share.
+/// How many reads one connection has in a turn that may fill the buffer that all share.
 const READS: usize = 2;
 
 pub(super) struct Entry<T> {
@@ -130,7 +131,14 @@ impl<T: Default> Entry<T> {
                 return Some(rest);
             }
         }
-        for _ in 0..READS {
+        let mut reads = 0;
+        for _ in 0..ROUNDS {
+            if !self.is_midway() {
+                if reads == READS {
+                    break;
+                }
+                reads += 1;
+            }
             let turn = match &mut self.stage {
                 Stage::Opening(_) => self.read_request(common, id),
                 Stage::Open(open) => open.read(&mut self.tcp, common, id),
@@ -146,6 +154,12 @@ impl<T: Default> Entry<T> {
             }
         }
         Some(Rest::default())
+    }
+
+    /// Whether the next read is of a large message only.
+    fn is_midway(&mut self) -> bool {
+        let connection = self.connection();
+        connection.is_some_and(|open| open.direct_read(Delivery::Messages).is_some())
     }
 
     fn is_over(&self) -> bool {
