@@ -5,35 +5,35 @@ use std::sync::Arc;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::broadcast,
 };
-use wstokio::{Config, OwnedMessage, WebSocket};
+use wstokio::{Config, Group, PreparedMessage, SlowPolicy, WebSocket};
 
-use super::Mode;
+use super::{All, Mode};
 use crate::Result;
-
-type All = broadcast::Sender<Arc<OwnedMessage>>;
 
 pub(super) fn connection(
     tcp: TcpStream,
     mode: Mode,
-    all: &All,
+    all: &Group,
 ) -> impl Future<Output = Result> + use<> {
     let all = all.clone();
     async move { serve(wstokio::accept(tcp).await?, mode, &all).await }
 }
 
 /// Echoes over a stream after its opening handshake.
-pub async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin, mode: Mode) -> Result {
+pub async fn echo(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    mode: Mode,
+) -> Result {
     let config = Arc::<Config>::default();
-    serve(WebSocket::from_server_stream(stream, Vec::new(), config), mode, &All::new(1)).await
+    serve(WebSocket::from_server_stream(stream, Vec::new(), config), mode, &All::new()).await
 }
 
 /// Echoes compressed with context takeover, over a stream that begins with a request which offers that.
 #[cfg(feature = "deflate")]
 pub async fn echo_compressed<S>(stream: S, mode: Mode, level: u32) -> Result
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut deflate = wstokio::deflate::DeflateOptions::default();
     deflate.context_takeover = true;
@@ -41,12 +41,12 @@ where
     deflate.level = level as u8;
     let mut options = wstokio::opening::ServerOptions::default();
     options.deflate = Some(deflate);
-    serve(wstokio::Acceptor::new(options).accept(stream).await?, mode, &All::new(1)).await
+    serve(wstokio::Acceptor::new(options).accept(stream).await?, mode, &All::new()).await
 }
 
-async fn serve<S>(mut ws: WebSocket<S>, mode: Mode, all: &All) -> Result
+async fn serve<S>(mut ws: WebSocket<S>, mode: Mode, all: &Group) -> Result
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match mode {
         Mode::Each => {
@@ -67,19 +67,19 @@ where
     Ok(())
 }
 
-async fn fan<S>(mut ws: WebSocket<S>, all: &All) -> Result
+async fn fan<S>(mut ws: WebSocket<S>, all: &Group) -> Result
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (rx, tx) = ws.halves();
-    let mut others = all.subscribe();
-    loop {
-        tokio::select! {
-            message = rx.recv() => match message? {
-                Some(message) => drop(all.send(Arc::new(message.to_owned()))),
-                None => return Ok(()),
-            },
-            message = others.recv() => tx.send(message?.as_message()).await?,
-        }
+    let _member = all.join(&ws.remote());
+    while let Some(message) = ws.recv().await? {
+        all.send(&PreparedMessage::new(message)).await;
+    }
+    Ok(())
+}
+
+impl All for Group {
+    fn new() -> Self {
+        Self::new(64, SlowPolicy::Wait)
     }
 }
