@@ -76,13 +76,17 @@ fn count(
     Ok(counts)
 }
 
-/// Compares what ours cost with what is stored.
+/// Compares what ours cost with what is stored, but for large batches over loopback: in how many pieces they are
+/// read depends on the kernel.
 pub(crate) fn check(workspace: &Workspace) -> Result {
     let programs = super::build(workspace)?;
     let stored = results::load(workspace, Suite::Counted)?;
     let mut problems = Vec::new();
     for workload in Suite::Counted.workloads() {
         for contender in Suite::Counted.contenders().iter().filter(|it| it.name.starts_with("ws")) {
+            if contender.name == "wsmio" && workload.bytes * workload.in_flight > 16 << 10 {
+                continue;
+            }
             let counted = turn(&programs, &workload, contender)?;
             let stored = stored.iter().find(|row| {
                 let names = (&*row.workload, &*row.server, &*row.mode);
