@@ -22,7 +22,8 @@ async function main() {
   let server = await startServer("127.0.0.1:0");
   const browser = await chromium.launch({
     executablePath,
-    args: ["--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    // The certificate of a server over TLS is of that run only.
+    args: ["--ignore-certificate-errors", "--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync"],
   });
   try {
@@ -137,6 +138,25 @@ async function main() {
       await ada.waitForSelector("#banner[data-code='1001']");
       await text(ada, "#status", /Reconnecting/);
     });
+    await check("over TLS the page and its WebSockets share one HTTP/2 connection", async () => {
+      const secure = await startServer("127.0.0.1:0", "--tls-self-signed");
+      const over = (nick) => openPage(browser, secure.url, nick, "garden", { ignoreHTTPSErrors: true });
+      const ida = await over("ida");
+      const joe = await over("joe");
+      for (const page of [ida, joe]) {
+        assert.equal(await page.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol), "h2");
+        // RFC 8441: a WebSocket over HTTP/2 is answered with 200, one over HTTP/1.1 with 101.
+        const statuses = await statusesOfReconnecting(page);
+        assert.deepEqual(statuses, [200]);
+        assert.match(await page.evaluate(() => window.sockets.at(-1).extensions), /^permessage-deflate\b/);
+        assert.equal(await page.evaluate(() => window.sockets.at(-1).protocol), "chat.v1");
+      }
+      await say(ida, "Hello over HTTP/2");
+      await hears(joe, "ida", "Hello over HTTP/2");
+      const status = await secure.stop("SIGINT");
+      assert.deepEqual(status, { code: 0, signal: null });
+      for (const page of [ida, joe]) await page.waitForSelector("#banner[data-code='1001']");
+    });
     await check("no page ran into an error or its content security policy", async () => assert.deepEqual(complaints, []));
   } finally {
     await browser.close();
@@ -146,14 +166,14 @@ async function main() {
 
 // ---- the server
 
-async function startServer(address) {
+async function startServer(address, ...more) {
   const [program, ...args] = serverCommand;
-  const child = spawn(program, [...args, "--addr", address], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(program, [...args, "--addr", address, ...more], { stdio: ["ignore", "pipe", "inherit"] });
   process.on("exit", () => child.kill("SIGKILL"));
   const ended = once(child, "exit").then(([code, signal]) => ({ code, signal }));
   const lines = createInterface({ input: child.stdout });
   const url = await Promise.race([
-    new Promise((found) => lines.on("line", (line) => { const it = line.match(/http:\/\/[^\s/]+\//); if (it) found(it[0]); })),
+    new Promise((found) => lines.on("line", (line) => { const it = line.match(/https?:\/\/[^\s/]+\//); if (it) found(it[0]); })),
     ended.then((how) => { throw new Error(`the server ended before it said where it listens: ${JSON.stringify(how)}`); }),
     after(WITHIN, "the server did not say where it listens"),
   ]);
@@ -189,6 +209,18 @@ async function openPage(browser, url, nick, room, options = {}) {
   await page.goto(`${url}r/${room}`);
   await connected(page);
   return page;
+}
+
+// The status of each WebSocket handshake that the page makes while it loads anew.
+async function statusesOfReconnecting(page) {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Network.enable");
+  const statuses = [];
+  devtools.on("Network.webSocketHandshakeResponseReceived", ({ response }) => statuses.push(response.status));
+  await page.reload();
+  await connected(page);
+  await devtools.detach();
+  return statuses;
 }
 
 const connected = (page) => page.waitForSelector("body[data-state=open]");

@@ -79,7 +79,7 @@ fn over_mio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, S
     }
 
     let addr = arguments.addr;
-    if arguments.tls.acceptor(addr.ip())?.is_some() {
+    if arguments.tls.acceptor(addr.ip(), &["http/1.1"])?.is_some() {
         return Err("TLS is for --transport tokio only".to_owned());
     }
     let server = wsmio::Server::bind_with(addr, arguments.threads.into(), options)
@@ -92,7 +92,7 @@ fn over_mio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, S
 fn over_tokio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, String> {
     let acceptor = Acceptor::new(options);
     let mut addr = arguments.addr;
-    let tls = arguments.tls.acceptor(addr.ip())?;
+    let tls = arguments.tls.acceptor(addr.ip(), &["http/1.1"])?;
     let shared = arguments.threads > 1;
     let mut threads = Vec::new();
     for _ in 0..arguments.threads {

@@ -30,8 +30,13 @@ pub(crate) struct ClientTls {
 }
 
 impl ServerTls {
-    /// What accepts TLS on `host`, if it was asked for.
-    pub(crate) fn acceptor(&self, host: std::net::IpAddr) -> Result<Option<TlsAcceptor>, String> {
+    /// What accepts TLS on `host`, if it was asked for, to speak one of these protocols (ALPN), the best
+    /// first.
+    pub(crate) fn acceptor(
+        &self,
+        host: std::net::IpAddr,
+        protocols: &[&str],
+    ) -> Result<Option<TlsAcceptor>, String> {
         let (chain, key) = match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => (read(cert)?, read(key)?),
             _ if self.tls_self_signed => {
@@ -48,7 +53,8 @@ impl ServerTls {
             _ => return Ok(None),
         };
         let config = tls::server_config(&chain, &key);
-        let config = config.map_err(|error| format!("cannot serve over TLS: {error}"))?;
+        let mut config = config.map_err(|error| format!("cannot serve over TLS: {error}"))?;
+        config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
         Ok(Some(TlsAcceptor::new(config)))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use support::{Server, run, ws};
-use wstokio::{CloseCode, Connector, Message, tls};
+use wstokio::{CloseCode, Connector, Message, opening::ClientOptions, tls};
 
 fn secure(server: &Server, path: &str) -> String {
     server.url(path).replacen("ws://", "wss://", 1)
@@ -126,4 +126,38 @@ fn a_reader_that_has_seen_enough_ends_connect_quietly() {
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!(stderr, "connected\n");
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_chat_over_tls_takes_rooms_over_http2_and_over_http_1_1() {
+    let chat = Server::start(&["serve", "--tls-self-signed"]);
+    let connector = || {
+        let mut options = ClientOptions::default();
+        options.subprotocols = vec!["chat.v1".into()];
+        Connector::new(options).tls(tls::client_config_without_verification())
+    };
+    let url = secure(&chat, "/ws/garden?nick=ada");
+    let http2 = connector().connect_http2(&url).await.unwrap();
+    let mut ada = http2.open(&url).await.unwrap();
+    let mut bob = connector().connect(&secure(&chat, "/ws/garden?nick=bob")).await.unwrap();
+    assert_eq!((ada.subprotocol(), bob.subprotocol()), (Some("chat.v1"), Some("chat.v1")));
+    bob.send(r#"{"type":"say","text":"hello"}"#).await.unwrap();
+    loop {
+        let message = ada.recv().await.unwrap().unwrap();
+        if matches!(message, Message::Text(text) if text.contains("hello")) {
+            break;
+        }
+    }
+    let refused = http2.open(&secure(&chat, "/ws/no%20room")).await.err().unwrap();
+    assert!(refused.to_string().contains("404"), "{refused}");
+    ada.close(CloseCode::NORMAL, "").await.unwrap();
+    assert!(ada.close_info().unwrap().clean);
+}
+
+#[tokio::test]
+async fn the_echo_server_speaks_no_http2() {
+    let echo = Server::start(&["echo", "--tls-self-signed"]);
+    let connector = Connector::default().tls(tls::client_config_without_verification());
+    let error = connector.connect_http2(&secure(&echo, "/")).await.unwrap_err().to_string();
+    assert!(error.contains("ALPN"), "{error}");
 }

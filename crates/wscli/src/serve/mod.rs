@@ -1,5 +1,6 @@
 //! `ws serve`: a chat to open in a browser. HTTP is hyper's, the WebSockets are ours.
 
+mod connection;
 mod member;
 mod page;
 mod protocol;
@@ -9,12 +10,8 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use http::{Method, Request, Response, StatusCode};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
 use wstokio::{
     Acceptor, Config, Stop, Tracker,
     deflate::DeflateOptions,
@@ -66,7 +63,7 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, String> {
     let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(addr, &error))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
     let mut interrupted = Interrupt::new().map_err(|error| format!("cannot start: {error}"))?;
-    let tls = arguments.tls.acceptor(addr.ip())?;
+    let tls = arguments.tls.acceptor(addr.ip(), &["h2", "http/1.1"])?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     println!("open {scheme}://{addr}/ in a browser; Ctrl-C stops");
 
@@ -76,7 +73,7 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, String> {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => drop(tokio::spawn(serve_connection(tcp, server.clone()))),
+                Ok((tcp, _)) => drop(tokio::spawn(connection::serve(tcp, server.clone()))),
                 // Out of descriptors, most likely: some will be free again.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
@@ -101,40 +98,6 @@ fn acceptor(arguments: &Arguments) -> Acceptor {
     options.subprotocols = vec![SUBPROTOCOL.to_owned()];
     options.deflate = (!arguments.no_deflate).then(DeflateOptions::default);
     Acceptor::new(options)
-}
-
-/// Serves one connection, over TLS if it is so.
-async fn serve_connection(tcp: TcpStream, server: Server) {
-    let _ = tcp.set_nodelay(true);
-    match server.tls.clone() {
-        None => http(tcp, server).await,
-        // A client that does not speak it, or does not trust us, has been told.
-        Some(tls) => {
-            if let Ok(tls) = tls.accept(tcp).await {
-                http(tls, server).await;
-            }
-        }
-    }
-}
-
-/// Answers with pages, and perhaps an upgrade.
-async fn http<S>(stream: S, server: Server)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let tracker = server.tracker.clone();
-    let service = service_fn(move |request| {
-        let response = answer(request, &server);
-        async { Ok::<_, std::convert::Infallible>(response) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
-    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    tokio::select! {
-        // How a connection ends is its client's business.
-        _ = connection => {}
-        () = tracker.stopping() => {}
-    }
 }
 
 fn answer(mut request: Request<Incoming>, server: &Server) -> Response<String> {
