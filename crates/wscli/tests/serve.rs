@@ -218,7 +218,7 @@ fn a_binary_message_or_one_too_long_closes_with_the_code_for_it() {
         assert!(ada.ws.recv().await.unwrap().is_none());
         assert_eq!(ada.ws.close_info().unwrap().code, CloseCode::UNSUPPORTED_DATA);
 
-        let (mut bob, _) = Chat::join(&server, "lobby", "bob").await;
+        let (mut bob, _) = Chat::join(&server, "elsewhere", "bob").await;
         bob.say(&"x".repeat(64 << 10)).await;
         assert!(bob.ws.recv().await.unwrap().is_none());
         assert_eq!(bob.ws.close_info().unwrap().code, CloseCode::MESSAGE_TOO_BIG);
