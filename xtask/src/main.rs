@@ -6,6 +6,7 @@ mod autobahn;
 mod bench;
 mod browser;
 mod counts;
+mod coverage;
 mod fuzz;
 mod interop;
 mod lint;
@@ -53,6 +54,8 @@ enum Command {
     Bench(bench::Bench),
     /// Count the codec's instructions with callgrind and compare them with what is stored
     Counts(counts::Options),
+    /// Count the lines of the protocol crates that their tests reach
+    Coverage,
     /// Run wsframe's tests under valgrind
     Memcheck,
     /// Run every fuzz target for a while
@@ -87,6 +90,7 @@ fn run(command: &Command, workspace: &Workspace) -> Result {
         Command::Autobahn(options) => autobahn::run(workspace, options),
         Command::Bench(bench) => bench::run(workspace, bench),
         Command::Counts(options) => counts::run(workspace, options),
+        Command::Coverage => coverage::run(workspace),
         Command::Memcheck => memcheck::run(workspace),
         Command::Fuzz(options) => fuzz::run(workspace, options),
         Command::Browser => browser::run(workspace),

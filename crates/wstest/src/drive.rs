@@ -36,6 +36,8 @@ pub struct Trace {
     pub written: Vec<u8>,
     /// How the connection ended.
     pub close: Option<CloseInfo>,
+    /// Whether what is outgoing stays in the connection, for the caller to write.
+    pub holds: bool,
 }
 
 impl Driver {
@@ -189,6 +191,9 @@ impl Trace {
     }
 
     fn write(&mut self, connection: &mut Connection) {
+        if self.holds {
+            return;
+        }
         let outgoing = connection.outgoing();
         self.written.extend(outgoing);
         let len = outgoing.len();

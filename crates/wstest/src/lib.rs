@@ -7,6 +7,7 @@
 //! - [`handshake`]: requests that must be refused, likewise.
 //! - [`drive`]: a bare `Connection` fed with pieces of input.
 //! - [`pair`]: two connections joined by a simulated wire and a virtual clock.
+//! - [`oracles`]: what fuzzing holds connections against.
 //! - [`alloc`]: an allocator that counts.
 
 #![deny(unsafe_code)]
@@ -25,5 +26,6 @@ pub mod compression;
 pub mod conformance;
 pub mod drive;
 pub mod handshake;
+pub mod oracles;
 pub mod pair;
 pub mod reference;

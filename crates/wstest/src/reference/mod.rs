@@ -2,7 +2,9 @@
 //! allocating as it likes. It shares nothing with `wsframe` but the standard.
 
 mod codec;
+mod connection;
 mod receiver;
 
 pub use codec::{Frame, LengthForm, decode, encode_frame};
+pub use connection::{Connection, Verdict};
 pub use receiver::{End, Event, Limits, Outcome, receive};

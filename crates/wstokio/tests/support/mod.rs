@@ -23,7 +23,7 @@ use wshandshake::{Accept, HeaderSlots, Request};
 use wstokio::{Config, WebSocket};
 
 /// No session of these tests needs so many calls: more are an endless loop.
-const MAX_CALLS: usize = 3_000_000;
+pub(crate) const MAX_CALLS: usize = 3_000_000;
 
 /// What a [`Scripted`] stream does.
 #[derive(Clone, Debug)]
