@@ -13,6 +13,7 @@ mod lint;
 mod memcheck;
 mod nostd;
 mod process;
+mod sanitize;
 mod siege;
 mod test;
 mod wire;
@@ -64,6 +65,8 @@ enum Command {
     Browser,
     /// permessage-deflate against Node's ws and Python's websockets, in both roles
     Interop,
+    /// Run the tests of every published library under AddressSanitizer
+    Sanitize,
     /// Attack our echo servers, and see that they hold
     Siege(siege::Options),
     /// Everything that continuous integration runs: test, counts, memcheck, fuzz, autobahn, interop, browser
@@ -95,6 +98,7 @@ fn run(command: &Command, workspace: &Workspace) -> Result {
         Command::Fuzz(options) => fuzz::run(workspace, options),
         Command::Browser => browser::run(workspace),
         Command::Interop => interop::run(workspace),
+        Command::Sanitize => sanitize::run(workspace),
         Command::Siege(options) => siege::run(workspace, options),
         Command::Ci => ci(workspace),
     }

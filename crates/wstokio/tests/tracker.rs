@@ -211,3 +211,17 @@ async fn counters_tell_what_has_gone_over_a_connection_and_the_last_round_trip()
     assert_eq!((counters.messages_sent, counters.bytes_sent), (2, 19 + 6 + 2));
     assert_eq!(counters.round_trip.unwrap().as_millis(), 300);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_is_due_together_with_a_ping_goes_out_at_once() {
+    // Both ends ping every 25 seconds.
+    for at in [25, 50, 1000].map(secs) {
+        let (mut client, mut server) = pair();
+        server.remote().close_in(at, CloseCode::GOING_AWAY, "").unwrap();
+        let start = Instant::now();
+        let (received, closed) = tokio::join!(client.recv(), server.recv());
+        assert!(received.unwrap().is_none() && closed.unwrap().is_none());
+        assert_eq!(start.elapsed(), at);
+        assert!(server.close_info().unwrap().clean);
+    }
+}

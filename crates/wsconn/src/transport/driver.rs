@@ -167,6 +167,9 @@ impl Driver {
                 self.pausing = !inbox.is_empty();
                 continue;
             }
+            // Where there is always more to read nobody waits for a timer. What was due when the last
+            // bytes came is done now that they have been looked at.
+            self.handle_timeouts(inbox.read_at());
             // No complete frame is left. What was queued while they were handled leaves at once; if
             // it has to wait, reading goes on all the same.
             let _ = self.poll_write(io);
@@ -255,6 +258,7 @@ impl Driver {
             while !inbox.is_empty() {
                 inbox.receive(&mut self.connection, Delivery::Chunks);
             }
+            self.handle_timeouts(inbox.read_at());
             if self.is_over() {
                 return;
             }
@@ -331,9 +335,6 @@ impl Driver {
         if self.read_ended {
             return Poll::Pending;
         }
-        // Where there is always more to read nobody waits for a timer. What was due when the last bytes
-        // came is done now that they have been looked at.
-        self.handle_timeouts(inbox.read_at());
         if inbox.wants_pause() {
             inbox.waited();
             ready!(io.poll_pause());
