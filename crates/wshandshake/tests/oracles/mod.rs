@@ -2,6 +2,7 @@
 //! include this file, and so does the test that replays their corpora.
 #![allow(
     dead_code, // each user takes a part of it
+    unused_imports,
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::expect_used,
