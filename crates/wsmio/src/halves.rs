@@ -1,17 +1,17 @@
 //! The two halves of a socket.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, task::Poll, time::Duration};
 
 #[cfg(feature = "deflate")]
 use wsconn::deflate::Compress;
 use wsconn::{
     Chunk, CloseCode, CloseInfo, Delivery, Event, Location, Message, PreparedMessage,
-    transport::{Error, Inbox},
+    transport::{Driver, Error, Inbox},
 };
 
 use crate::{
     MaybeTls, Stream, WebSocket,
-    shared::{Half, Shared, Waiting},
+    shared::{Half, NonBlocking, Shared, Waiting},
 };
 
 /// The receiving half of a [`WebSocket`]; see [`WebSocket::split`].
@@ -98,6 +98,7 @@ impl<S: Stream> Receiver<S> {
         controls: bool,
     ) -> Result<Option<Location>, Error> {
         let Self { shared, inbox, waiting } = self;
+        waiting.begin();
         loop {
             let location = match shared.now(|core| core.driver.buffered_event(inbox, delivery))? {
                 Some(location) => location,
@@ -114,6 +115,7 @@ impl<S: Stream> Receiver<S> {
             if controls || !location.is_control() {
                 return Ok(Some(location));
             }
+            waiting.check()?;
         }
     }
 }
@@ -138,7 +140,8 @@ impl<S> Sender<S> {
 
     /// How long a call may block before it fails with [`Error::Io`] of kind
     /// [`TimedOut`](std::io::ErrorKind::TimedOut). A message that was accepted goes out with what is
-    /// written next. Default: no limit but the connection's own.
+    /// written next. [`send`](Self::send) is two calls: [`feed`](Self::feed) and
+    /// [`flush`](Self::flush). Default: no limit but the connection's own.
     pub fn set_write_timeout(&mut self, limit: Option<Duration>) {
         self.waiting.limit = limit;
     }
@@ -169,8 +172,7 @@ impl<S: Stream> Sender<S> {
         if self.shared.now(|core| core.driver.try_queue(message)) {
             return Ok(());
         }
-        let Self { shared, waiting } = self;
-        shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue(io, message))
+        self.block(|driver, io| driver.poll_queue(io, message))
     }
 
     /// As [`send`](Self::send), saying whether to compress the message.
@@ -192,9 +194,7 @@ impl<S: Stream> Sender<S> {
         compress: Compress,
     ) -> Result<(), Error> {
         let message = message.into();
-        let Self { shared, waiting } = self;
-        shared
-            .block(Half::Sender, waiting, |driver, io| driver.poll_queue_as(io, message, compress))
+        self.block(|driver, io| driver.poll_queue_as(io, message, compress))
     }
 
     /// Sends a message that was encoded, and perhaps compressed, once for many connections. A client
@@ -208,8 +208,7 @@ impl<S: Stream> Sender<S> {
 
     /// Queues a message that was prepared. Blocks and fails as [`feed`](Self::feed).
     pub fn feed_prepared(&mut self, message: &PreparedMessage) -> Result<(), Error> {
-        let Self { shared, waiting } = self;
-        shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue_prepared(io, message))
+        self.block(|driver, io| driver.poll_queue_prepared(io, message))
     }
 
     /// Queues a part of a message as a fragment (RFC 6455 §5.4), the last one if `fin`: for messages
@@ -222,8 +221,7 @@ impl<S: Stream> Sender<S> {
         fin: bool,
     ) -> Result<(), Error> {
         let part = part.into();
-        let Self { shared, waiting } = self;
-        shared.block(Half::Sender, waiting, |driver, io| driver.poll_queue_fragment(io, part, fin))
+        self.block(|driver, io| driver.poll_queue_fragment(io, part, fin))
     }
 
     /// As [`feed_fragment`](Self::feed_fragment), saying whether to compress the message. It counts in
@@ -236,22 +234,17 @@ impl<S: Stream> Sender<S> {
         compress: Compress,
     ) -> Result<(), Error> {
         let part = part.into();
-        let Self { shared, waiting } = self;
-        shared.block(Half::Sender, waiting, |driver, io| {
-            driver.poll_queue_fragment_as(io, part, fin, compress)
-        })
+        self.block(|driver, io| driver.poll_queue_fragment_as(io, part, fin, compress))
     }
 
     /// Writes all that is queued, and blocks until the stream has taken it.
     pub fn flush(&mut self) -> Result<(), Error> {
-        let Self { shared, waiting } = self;
-        shared.block(Half::Sender, waiting, |driver, io| driver.poll_flush(io))
+        self.block(|driver, io| driver.poll_flush(io))
     }
 
     /// Sends a ping of at most 125 bytes. The peer's pong is seen by [`Receiver::recv_event`].
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        let Self { shared, waiting } = self;
-        shared.block(Half::Sender, waiting, |driver, io| driver.poll_ping(io, payload))?;
+        self.block(|driver, io| driver.poll_ping(io, payload))?;
         self.flush()
     }
 
@@ -260,8 +253,16 @@ impl<S: Stream> Sender<S> {
     /// [`Config::close_timeout`](crate::Config::close_timeout).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.shared.now(|core| core.begin_close(code, reason))?;
-        let Self { shared, waiting } = self;
-        shared.block(Half::Sender, waiting, |driver, io| driver.poll_closed(io))
+        self.block(|driver, io| driver.poll_closed(io))
+    }
+
+    /// Does what may have to wait, and waits.
+    fn block(
+        &mut self,
+        step: impl FnMut(&mut Driver, &mut NonBlocking<'_, S>) -> Poll<Result<(), Error>>,
+    ) -> Result<(), Error> {
+        self.waiting.begin();
+        self.shared.block(Half::Sender, &mut self.waiting, step)
     }
 }
 

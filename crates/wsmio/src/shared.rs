@@ -44,6 +44,8 @@ pub(crate) struct Waiting {
     wait: Option<Wait>,
     /// How long a call may wait.
     pub(crate) limit: Option<Duration>,
+    /// When the call under way, if it has a limit, has waited for so long.
+    give_up: Option<Instant>,
     /// There is nothing to read before the stream becomes readable again.
     emptied: bool,
 }
@@ -54,6 +56,28 @@ pub(crate) struct NonBlocking<'a, S> {
     origin: Instant,
     deadline: Option<Time>,
     emptied: bool,
+}
+
+impl Waiting {
+    /// A call begins.
+    pub(crate) fn begin(&mut self) {
+        self.give_up = None;
+    }
+
+    /// Fails with [`io::ErrorKind::TimedOut`] once the call's limit is over, which runs from the first
+    /// time that this is asked.
+    pub(crate) fn check(&mut self) -> Result<(), Error> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let now = Instant::now();
+        match self.give_up {
+            None => self.give_up = now.checked_add(limit),
+            Some(give_up) if give_up <= now => {
+                return Err(Error::Io(io::ErrorKind::TimedOut.into()));
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
 }
 
 impl<S: Stream> Core<S> {
@@ -147,16 +171,13 @@ impl<S> Shared<S> {
 }
 
 impl<S: Stream> Shared<S> {
-    /// Does what may have to wait, as `half`, and waits.
-    ///
-    /// Fails with [`io::ErrorKind::TimedOut`] once the half's own limit is over.
+    /// Does what may have to wait, as `half`, and waits, at most until the limit of the call is over.
     pub(crate) fn block<T>(
         &self,
         half: Half,
         waiting: &mut Waiting,
         mut step: impl FnMut(&mut Driver, &mut NonBlocking<'_, S>) -> Poll<Result<T, Error>>,
     ) -> Result<T, Error> {
-        let mut give_up = None;
         loop {
             let (polled, deadline, fd) = self.now(|core| {
                 let Core { driver, stream, origin } = core;
@@ -178,12 +199,7 @@ impl<S: Stream> Shared<S> {
                 }
                 return result;
             }
-            if give_up.is_none() {
-                give_up = waiting.limit.and_then(|limit| Instant::now().checked_add(limit));
-            } else if give_up.is_some_and(|give_up| give_up <= Instant::now()) {
-                self.wake_other(half);
-                return Err(Error::Io(io::ErrorKind::TimedOut.into()));
-            }
+            waiting.check().inspect_err(|_| self.wake_other(half))?;
             let wait = match &mut waiting.wait {
                 Some(wait) => wait,
                 None => {
@@ -193,7 +209,7 @@ impl<S: Stream> Shared<S> {
                     continue;
                 }
             };
-            if wait.wait([deadline, give_up].into_iter().flatten().min())? {
+            if wait.wait([deadline, waiting.give_up].into_iter().flatten().min())? {
                 waiting.emptied = false;
             }
         }

@@ -4,20 +4,24 @@
 mod support;
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::net::UnixStream,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use support::{
     LONG, Pair, ROLES, close, dial, from_peer_of, quiet, read_frame, socket, thread_number,
     wait_until_asleep,
 };
+use wsconn::Role;
 use wsmio::{
-    Acceptor, CloseCause, CloseCode, Config, Connector, Error, Side, Timeout,
+    Acceptor, CloseCause, CloseCode, Config, Connector, Error, Side, Stream, Timeout,
     opening::{ClientOptions, ServerOptions},
 };
 use wstest::{handshake::request, reference::Frame};
@@ -64,6 +68,55 @@ fn a_peer_that_answers_pings_is_kept_while_recv_blocks() {
         assert!(ws.close_info().unwrap().clean);
         answering.join().unwrap();
     }
+}
+
+/// A stream that always has another ping, for a long time.
+struct Pings(UnixStream, Instant);
+
+impl Read for Pings {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.1.elapsed() > LONG {
+            return Ok(0);
+        }
+        from_peer_of(Role::Server, &[Frame::new(9, "")]).as_slice().read(buffer)
+    }
+}
+
+impl Write for Pings {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsRawFd for Pings {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl Stream for Pings {
+    fn set_nonblocking(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_read_timeout_holds_though_pings_come_all_the_while() {
+    let (stream, _peer) = UnixStream::pair().unwrap();
+    let mut ws = socket(Role::Server, Pings(stream, Instant::now()), quiet());
+    ws.set_read_timeout(Some(SHORT));
+    let result = ws.recv();
+    let timed_out =
+        |error: &Error| matches!(error, Error::Io(e) if e.kind() == ErrorKind::TimedOut);
+    assert!(result.as_ref().is_err_and(timed_out), "{result:?}");
 }
 
 #[test]
@@ -158,7 +211,7 @@ fn a_close_that_its_caller_gave_up_still_ends_for_the_receiver() {
     let (stream, peer) = UnixStream::pair().unwrap();
     let mut config = quiet();
     config.close_timeout = SHORT;
-    let (mut rx, mut tx) = socket(wsconn::Role::Client, stream, config).split();
+    let (mut rx, mut tx) = socket(Role::Client, stream, config).split();
     let (number, numbers) = mpsc::channel();
     let receiving = thread::spawn(move || {
         number.send(thread_number()).unwrap();
@@ -180,7 +233,7 @@ fn a_close_that_is_not_answered_ends_the_half_that_receives_too() {
     let (stream, peer) = UnixStream::pair().unwrap();
     let mut config = quiet();
     config.close_timeout = SHORT;
-    let (mut rx, mut tx) = socket(wsconn::Role::Client, stream, config).split();
+    let (mut rx, mut tx) = socket(Role::Client, stream, config).split();
     let (number, numbers) = mpsc::channel();
     let receiving = thread::spawn(move || {
         number.send(thread_number()).unwrap();
