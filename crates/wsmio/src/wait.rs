@@ -1,9 +1,4 @@
-use std::{
-    io,
-    os::fd::RawFd,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, os::fd::RawFd, sync::Arc, time::Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 
@@ -45,8 +40,6 @@ impl Wait {
     /// read.
     pub(crate) fn wait(&mut self, until: Option<Instant>) -> io::Result<bool> {
         let wait = until.map(|until| until.saturating_duration_since(Instant::now()));
-        // Rounded up to what the system can wait for, so that the moment has come when it ends.
-        let wait = wait.map(|wait| wait.saturating_add(Duration::from_micros(999)));
         match self.poll.poll(&mut self.events, wait) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Err(_) => self.events.clear(),

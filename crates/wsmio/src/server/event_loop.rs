@@ -121,9 +121,7 @@ impl<H: Handler> EventLoop<H> {
         }
         let deadlines = [self.connections.wheel.next(), self.accept_at, self.stop_at];
         let next = deadlines.into_iter().flatten().min()?;
-        let wait = next.since(Time::from_origin(self.origin.elapsed()));
-        // Rounded up to what the system can wait for, so that the moment has come when it ends.
-        Some(wait.saturating_add(Duration::from_micros(999)))
+        Some(next.since(Time::from_origin(self.origin.elapsed())))
     }
 
     fn accept(&mut self) {
