@@ -205,8 +205,9 @@ impl<H: Handler> Drop for EventLoop<H> {
 impl<H: Handler> Connections<H> {
     fn add(&mut self, poll: &Poll, tcp: TcpStream) -> io::Result<()> {
         tcp.set_nonblocking(true)?;
-        // Small messages leave at once; those that belong together are written together.
-        tcp.set_nodelay(true)?;
+        // Small messages leave at once; those that belong together are written together. Where the peer is
+        // gone already it fails, and reading tells.
+        let _ = tcp.set_nodelay(true);
         let fd = tcp.as_raw_fd();
         let entry = Entry::new(tcp, &self.common.options, self.common.now);
         let (index, generation) = self.slots.insert(entry);
