@@ -107,7 +107,7 @@ impl<T: Default> Entry<T> {
             Stage::Opening(_) | Stage::Refused(_) => false,
             Stage::Open(open) => {
                 open.connection.handle_timeout(common.now);
-                self.settle(common, id)
+                self.settle(common, id, false)
             }
         }
     }
@@ -240,14 +240,20 @@ impl<T: Default> Entry<T> {
     }
 
     /// Writes what is to be written, tells the handler what it has to know, and ends the byte stream
-    /// as the connection says. Says whether the connection lives on.
-    pub(super) fn settle<H>(&mut self, common: &mut Common<H>, id: ConnectionId) -> bool
+    /// as the connection says; `writable` if a stream that took no more is said to take more again. Says
+    /// whether the connection lives on.
+    pub(super) fn settle<H>(
+        &mut self,
+        common: &mut Common<H>,
+        id: ConnectionId,
+        writable: bool,
+    ) -> bool
     where
         H: Handler<State = T>,
     {
         match &mut self.stage {
             Stage::Opening(_) => true,
-            Stage::Open(open) => open.settle(&mut self.tcp, common, id),
+            Stage::Open(open) => open.settle(&mut self.tcp, common, id, writable),
             Stage::Refused(refused) => refused.settle(&mut self.tcp),
         }
     }

@@ -174,7 +174,7 @@ impl<H: Handler> EventLoop<H> {
         touched.sort_unstable();
         touched.dedup();
         for index in touched {
-            self.connections.settle(index);
+            self.connections.settle(index, false);
         }
     }
 
@@ -205,8 +205,8 @@ impl<H: Handler> Drop for EventLoop<H> {
 impl<H: Handler> Connections<H> {
     fn add(&mut self, poll: &Poll, tcp: TcpStream) -> io::Result<()> {
         tcp.set_nonblocking(true)?;
-        // Small messages leave at once; those that belong together are written together. Where the peer is
-        // gone already it fails, and reading tells.
+        // Small messages leave at once; those that belong together are written together. Some systems
+        // refuse it where the peer is gone already, which reading will tell.
         let _ = tcp.set_nodelay(true);
         let fd = tcp.as_raw_fd();
         let entry = Entry::new(tcp, &self.common.options, self.common.now);
@@ -234,7 +234,7 @@ impl<H: Handler> Connections<H> {
                 None => self.read(id, Unread { rest: Rest::default(), to_the_end }),
             }
         }
-        self.settle(index);
+        self.settle(index, event.is_writable());
     }
 
     /// Gives a connection its turn; what is left after it waits until all others had theirs.
@@ -251,16 +251,16 @@ impl<H: Handler> Connections<H> {
         for (index, unread) in std::mem::take(&mut self.unread) {
             if let Some(id) = self.id(index) {
                 self.read(id, unread);
-                self.settle(index);
+                self.settle(index, false);
             }
         }
     }
 
-    /// Writes what a connection has to write, and removes it if it has ended.
-    fn settle(&mut self, index: u32) {
+    /// Writes what a connection has to write, and removes it if it has ended. See [`Entry::settle`].
+    fn settle(&mut self, index: u32, writable: bool) {
         let Some(id) = self.id(index) else { return };
         let Some((entry, _)) = self.slots.get_mut(index) else { return };
-        if entry.settle(&mut self.common, id) {
+        if entry.settle(&mut self.common, id, writable) {
             if entry.has_drained() {
                 self.unread.entry(index).or_default();
             }

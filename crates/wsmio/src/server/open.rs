@@ -168,8 +168,9 @@ impl<T> Open<T> {
         tcp: &mut TcpStream,
         common: &mut Common<H>,
         id: ConnectionId,
+        writable: bool,
     ) -> bool {
-        self.write(tcp, common.now);
+        self.write(tcp, common.now, writable);
         for _ in 0..ROUNDS {
             if !self.has_drained() {
                 break;
@@ -177,7 +178,7 @@ impl<T> Open<T> {
             self.backlogged = false;
             let (handler, now) = (&mut common.handler, common.now);
             self.guard(tcp, handler, now, id, |handler, peer| handler.drain(peer));
-            self.write(tcp, common.now);
+            self.write(tcp, common.now, false);
         }
         self.backlogged |= self.connection.is_blocked();
         self.connection.release();
@@ -207,9 +208,11 @@ impl<T> Open<T> {
         self.backlogged && self.connection.outgoing().is_empty() && self.connection.is_open()
     }
 
-    fn write(&mut self, tcp: &mut TcpStream, now: Time) {
-        // Also what was queued before the peer ended its side.
-        while !self.connection.outgoing().is_empty() {
+    /// Writes what is queued, also what was before the peer ended its side. A stream that took no more
+    /// is left alone until it is said to be `writable` again.
+    fn write(&mut self, tcp: &mut TcpStream, now: Time, mut writable: bool) {
+        writable |= !self.connection.is_blocked();
+        while writable && !self.connection.outgoing().is_empty() {
             match tcp.write(self.connection.outgoing()) {
                 Ok(len) if len > 0 => self.connection.advance(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -239,5 +242,33 @@ impl<T> Open<T> {
             common.mailbox.note(id.index, id.generation.wrapping_add(1));
             guarded(|| common.handler.close(id, state, info));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // this is a test
+
+    use std::{io::Read, net::TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_took_no_more_is_left_alone_until_it_is_writable() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut peer = listener.accept().unwrap().0;
+        tcp.set_nonblocking(true).unwrap();
+        let mut open = Open::<()>::new(Connection::server(Default::default(), Time::ZERO), None);
+        open.connection.send(&vec![7; 12 << 20]).unwrap();
+        open.write(&mut tcp, Time::ZERO, false);
+        assert!(open.connection.is_blocked());
+        // There is room again, of which nobody has told yet.
+        let queued = open.connection.outgoing().len();
+        peer.read_exact(&mut vec![0; (12 << 20) - queued]).unwrap();
+        open.write(&mut tcp, Time::ZERO, false);
+        assert_eq!(open.connection.outgoing().len(), queued);
+        open.write(&mut tcp, Time::ZERO, true);
+        assert!(open.connection.outgoing().len() < queued);
     }
 }
