@@ -6,29 +6,31 @@ pub(super) struct Slots<T> {
     values: Vec<Option<Box<T>>>,
     /// That of each number's last use.
     generations: Vec<u32>,
-    /// The numbers that are not in use.
+    /// The numbers that are to be used again.
     free: Vec<u32>,
+    used: usize,
 }
 
 impl<T> Slots<T> {
     pub(super) const fn new() -> Self {
-        Self { values: Vec::new(), generations: Vec::new(), free: Vec::new() }
+        Self { values: Vec::new(), generations: Vec::new(), free: Vec::new(), used: 0 }
     }
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        self.values.len() - self.free.len()
+        self.used
     }
 
     /// Adds a value: its number, and its generation, which is odd.
     pub(super) fn insert(&mut self, value: T) -> (u32, u32) {
         let value = Some(Box::new(value));
+        self.used += 1;
         if let Some(index) = self.free.pop()
             && let Some(place) = self.values.get_mut(index as usize)
             && let Some(generation) = self.generations.get_mut(index as usize)
         {
             *place = value;
-            *generation = generation.wrapping_add(2);
+            *generation += 2;
             return (index, *generation);
         }
         // A process has far fewer descriptors than that.
@@ -50,7 +52,11 @@ impl<T> Slots<T> {
     /// Removes a value.
     pub(super) fn remove(&mut self, index: u32) -> Option<T> {
         let value = self.values.get_mut(index as usize)?.take()?;
-        self.free.push(index);
+        self.used -= 1;
+        // After its last generation a number rests for ever.
+        if self.generations.get(index as usize).is_some_and(|last| *last != u32::MAX) {
+            self.free.push(index);
+        }
         Some(*value)
     }
 
@@ -85,5 +91,17 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(slots.get_mut(b), Some((&mut "b", second)));
         assert_eq!(slots.len(), 1);
+    }
+
+    #[test]
+    fn a_number_without_another_generation_is_not_used_again() {
+        let mut slots = Slots::new();
+        let (a, _) = slots.insert("a");
+        slots.remove(a);
+        slots.generations = vec![u32::MAX - 2];
+        assert_eq!(slots.insert("b"), (a, u32::MAX));
+        slots.remove(a);
+        assert_eq!(slots.len(), 0);
+        assert_eq!(slots.insert("c"), (a + 1, 1));
     }
 }
