@@ -1,6 +1,6 @@
 use std::{
     io,
-    net::{TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
     time::{Duration, Instant},
 };
 
@@ -56,8 +56,9 @@ impl Connector {
         }
     }
 
-    /// How long it may take until there is a TCP connection, with all addresses of the host together but
-    /// not the look-up of its name, which nothing can end. Default: 10 seconds.
+    /// How long it may take until there is a TCP connection, with all addresses of the host together, each
+    /// of which gets its share, but not the look-up of its name, which nothing can end. Default: 10
+    /// seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -90,29 +91,15 @@ impl Connector {
     /// [`Error::Timeout`], which names the step. Redirects are reported and not followed.
     pub fn connect(&self, url: &str) -> Result<WebSocket, Error> {
         let url = parse(url)?;
-        let addresses = (url.host(), url.port()).to_socket_addrs()?;
+        let host = url.host();
+        let addresses = (host, url.port()).to_socket_addrs();
+        let addresses =
+            addresses.map_err(|error| context(&error, &format!("cannot find {host}")))?;
         let deadline = Instant::now().checked_add(self.connect_timeout);
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for address in addresses {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let tcp = match left {
-                Some(left) if left.is_zero() => return Err(Error::Timeout(Timeout::Connect)),
-                Some(left) => TcpStream::connect_timeout(&address, left),
-                None => TcpStream::connect(address),
-            };
-            match tcp {
-                Ok(tcp) => {
-                    // Small messages leave at once; those that belong together are written together.
-                    tcp.set_nodelay(true)?;
-                    return self.upgrade(tcp, &url);
-                }
-                Err(error) => failure = error,
-            }
-        }
-        match failure.kind() {
-            io::ErrorKind::TimedOut => Err(Error::Timeout(Timeout::Connect)),
-            _ => Err(Error::Io(failure)),
-        }
+        let tcp = connect_to_any(&addresses.collect::<Vec<_>>(), deadline)?;
+        // Small messages leave at once; those that belong together are written together.
+        tcp.set_nodelay(true)?;
+        self.upgrade(tcp, &url)
     }
 
     /// Does the handshakes on a stream that is connected to the server of `url` already. For one that is
@@ -150,7 +137,81 @@ impl Connector {
     }
 }
 
+/// Tries these addresses in turn. Each gets its share of the time that is left, so that one that never
+/// answers leaves some for the others.
+fn connect_to_any(addresses: &[SocketAddr], deadline: Option<Instant>) -> Result<TcpStream, Error> {
+    let mut problem = Error::Io(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+    for (tried, address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let share = deadline.map(|at| at.saturating_duration_since(Instant::now()) / left);
+        let connected = match share {
+            // A timeout of zero would be a mistake.
+            Some(share) => TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))),
+            None => TcpStream::connect(address),
+        };
+        problem = match connected {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Error::Timeout(Timeout::Connect)
+            }
+            Err(error) => Error::Io(context(&error, &format!("cannot connect to {address}"))),
+        };
+    }
+    Err(problem)
+}
+
+/// The same error, saying what was being done.
+fn context(error: &io::Error, doing: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{doing}: {error}"))
+}
+
 fn parse(url: &str) -> Result<Url, Error> {
     let url = Url::parse(url)?;
     if cfg!(feature = "tls") { Ok(url) } else { url.without_tls() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // this is a test
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    fn local() -> SocketAddr {
+        ([127, 0, 0, 1], 0).into()
+    }
+
+    #[test]
+    fn an_address_that_refuses_or_never_answers_leaves_time_for_the_next() {
+        let listener = std::net::TcpListener::bind(local()).unwrap();
+        let good = listener.local_addr().unwrap();
+        // Bound, and not listening.
+        let refusing = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        refusing.bind(&local().into()).unwrap();
+        let refuses = refusing.local_addr().unwrap().as_socket().unwrap();
+        // A backlog that is full drops what comes.
+        let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        full.bind(&local().into()).unwrap();
+        full.listen(0).unwrap();
+        let silent = full.local_addr().unwrap().as_socket().unwrap();
+        let short = Duration::from_millis(50);
+        let mut waiting = Vec::new();
+        while let Ok(tcp) = TcpStream::connect_timeout(&silent, short) {
+            waiting.push(tcp);
+        }
+
+        let to_any = |addresses: &[SocketAddr], timeout| {
+            let tcp = connect_to_any(addresses, Instant::now().checked_add(timeout))?;
+            Ok(tcp.peer_addr()?)
+        };
+        assert_eq!(to_any(&[refuses, silent, good], 20 * short).unwrap(), good);
+        let result = to_any(&[refuses, silent], short);
+        assert!(matches!(result, Err(Error::Timeout(Timeout::Connect))), "{result:?}");
+        let result = to_any(&[silent, refuses], short).map_err(|error| error.to_string());
+        let text = result.unwrap_err();
+        assert!(text.contains(&format!("cannot connect to {refuses}: ")), "{text}");
+        let result = to_any(&[], short).map_err(|error| error.to_string());
+        assert!(result.unwrap_err().contains("no address"));
+    }
 }
