@@ -11,6 +11,24 @@ use crate::{Stream, WebSocket, handshake::Handshake, shared::Core};
 /// Accepts a WebSocket connection on a stream that a client has just opened, with the default
 /// options.
 ///
+/// ```no_run
+/// let listener = std::net::TcpListener::bind("127.0.0.1:8080")?;
+/// for tcp in listener.incoming() {
+///     std::thread::spawn(move || -> Result<(), wsmio::Error> {
+///         let tcp = tcp?;
+///         // A small message is not to wait for the answer to the last one.
+///         tcp.set_nodelay(true)?;
+///         let mut ws = wsmio::accept(tcp)?;
+///         let (rx, tx) = ws.halves();
+///         while let Some(message) = rx.recv()? {
+///             tx.feed(message)?;
+///         }
+///         Ok(())
+///     });
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// See [`Acceptor::accept`].
 pub fn accept<S: Stream>(stream: S) -> Result<WebSocket<S>, Error> {
     Acceptor::default().accept(stream)
@@ -30,6 +48,8 @@ impl Acceptor {
     }
 
     /// Accepts a connection: reads the request, judges it by the options and answers it.
+    ///
+    /// On a TCP stream set `TCP_NODELAY` first, unless messages may wait to leave with the next.
     ///
     /// # Errors
     ///

@@ -23,6 +23,7 @@
 //! let listener = std::net::TcpListener::bind("0.0.0.0:443")?;
 //! for tcp in listener.incoming() {
 //!     let (tcp, tls, acceptor) = (tcp?, tls.clone(), acceptor.clone());
+//!     tcp.set_nodelay(true)?;
 //!     std::thread::spawn(move || {
 //!         let mut ws = acceptor.accept(tls.accept(tcp)?)?;
 //!         ws.send("hello")
