@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use wsconn::{Connection, Delivery};
+use wsconn::{Connection, Delivery, Event, Message};
 use wsframe::{Header, Mask, OpCode, Utf8};
 
 use crate::frames::{connection, now};
@@ -91,6 +91,18 @@ fn receive(connection: &mut Connection, frames: &mut [u8]) {
     }
 }
 
+/// As [`receive`], and makes a `&str` of each.
+fn deliver(connection: &mut Connection, frames: &mut [u8]) {
+    let mut rest = frames;
+    while !rest.is_empty() {
+        let received = connection.receive(rest, Delivery::Messages, now());
+        let (done, after) = rest.split_at_mut(received.consumed);
+        let event = received.event.map(|location| connection.event(done, location));
+        assert!(matches!(black_box(event), Some(Event::Message(Message::Text(_)))));
+        rest = after;
+    }
+}
+
 /// `str::floor_char_boundary`, which is newer than our oldest Rust.
 fn floor_char_boundary(text: &str, index: usize) -> usize {
     (0..=index).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
@@ -108,7 +120,8 @@ fn in_pieces(text: &[u8]) -> bool {
 }
 
 /// simdutf8 first, then std, ours in one piece and in many; then unmasking alone, and unmasking
-/// together with validating; last, a connection that receives it as binary messages and as text.
+/// together with validating; last, a connection that receives it as binary messages and as text, and that
+/// lends the text out as well.
 pub fn contenders() -> Vec<Contender<'static, Text>> {
     fn validates(name: &'static str, valid: fn(&[u8]) -> bool) -> Contender<'static, Text> {
         Contender::new(name, move |text: &mut Text| text.each(|text| assert!(valid(text))))
@@ -134,6 +147,9 @@ pub fn contenders() -> Vec<Contender<'static, Text>> {
         }),
         Contender::new("receive text", |text: &mut Text| {
             receive(&mut text.connection, &mut text.text_frames);
+        }),
+        Contender::new("deliver text", |text: &mut Text| {
+            deliver(&mut text.connection, &mut text.text_frames);
         }),
     ]
 }

@@ -32,8 +32,8 @@ const KERNELS: [(&str, f64); 8] = [
     ("copy-avx2", 0.15),
     ("text-portable", 0.4),
     ("text-avx2", 0.2),
-    ("ascii-portable", 0.2),
-    ("ascii-avx2", 0.1),
+    ("valid-portable", 0.2),
+    ("valid-avx2", 0.1),
 ];
 const KERNEL_BYTES: u32 = 16 << 10;
 

@@ -50,7 +50,10 @@ fn text() {
     println!(
         "unmasking with validating as a multiple of the slower of the two alone; and so what a"
     );
-    println!("connection takes to receive text, of validating or of receiving it as binary.\n");
+    println!(
+        "connection takes to receive text, of validating or of receiving it as binary. What is"
+    );
+    println!("delivered has become a `&str`.\n");
     let mut contenders = texts::contenders();
     print!("| text, bytes | simdutf8, ns | ours, ns | both / slower | received / slower |");
     names(5, &contenders[1..]);

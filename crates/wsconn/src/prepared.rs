@@ -75,7 +75,7 @@ impl PreparedMessage {
     pub fn as_message(&self) -> Message<'_> {
         match self.0.kind {
             Kind::Binary => Message::Binary(self.as_bytes()),
-            Kind::Text => Message::Text(core::str::from_utf8(self.as_bytes()).unwrap_or_default()),
+            Kind::Text => Message::Text(wsframe::from_utf8(self.as_bytes()).unwrap_or_default()),
         }
     }
 

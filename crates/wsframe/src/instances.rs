@@ -6,9 +6,11 @@
 //! feature `std`. AVX-512 has no instance: on Zen 4 it gained nothing at any size, as one store of 64
 //! bytes takes as long as two of 32.
 
+#[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+use crate::utf8::lookup;
 use crate::{
     mask::{self, kernel},
-    utf8::ascii as ascii_kernel,
+    utf8::{Found, ascii},
 };
 
 /// Masks a payload of [`SHORT`](kernel::SHORT) bytes or more, with the best instance there is.
@@ -33,30 +35,33 @@ pub(crate) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
     portable::long_copy(src, dst, key)
 }
 
-/// As [`long`], and says whether it is ASCII once it is masked.
+/// As [`long`], of a text that begins between two characters, and says what it has found.
 #[inline]
-pub(crate) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
+pub(crate) fn text(data: &mut [u8], key: u32) -> (u32, Found) {
     #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
-        return unsafe { avx2::text(data, key) };
+        return unsafe { lookup::unmask(data, key) };
     }
     portable::text(data, key)
 }
 
-/// How far a text of 64 bytes or more is seen to be ASCII, in bytes.
+/// What is quickly found of a text of [`SHORT`](kernel::SHORT) bytes or more, which begins between two
+/// characters.
 #[inline]
-pub(crate) fn ascii(text: &[u8]) -> usize {
+pub(crate) fn valid(text: &[u8]) -> Found {
     #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
-        return unsafe { avx2::ascii(text) };
+        return unsafe { lookup::validate(text) };
     }
-    portable::ascii(text)
+    portable::valid(text)
 }
 
 mod portable {
-    use super::{ascii_kernel, kernel};
+    use super::{Found, ascii, kernel};
+    #[cfg(feature = "simdutf8")]
+    use crate::utf8;
 
     #[inline(never)]
     pub(crate) fn long(data: &mut [u8], key: u32) -> u32 {
@@ -69,19 +74,30 @@ mod portable {
     }
 
     #[inline(never)]
-    pub(crate) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
-        kernel::long::<true>(data, key)
+    pub(crate) fn text(data: &mut [u8], key: u32) -> (u32, Found) {
+        let (key, ascii) = kernel::long::<true>(data, key);
+        (key, if ascii { Found::Ascii } else { Found::Other })
     }
 
     #[inline(never)]
-    pub(crate) fn ascii(text: &[u8]) -> usize {
-        ascii_kernel::start(text)
+    pub(crate) fn valid(text: &[u8]) -> Found {
+        if ascii::start(text) == text.len() {
+            return Found::Ascii;
+        }
+        #[cfg(feature = "simdutf8")]
+        {
+            let (whole, _) = text.split_at(text.len() - utf8::cut(text).len());
+            if simdutf8::basic::from_utf8(whole).is_ok() {
+                return Found::Valid;
+            }
+        }
+        Found::Other
     }
 }
 
 #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
 mod avx2 {
-    use super::{ascii_kernel, kernel};
+    use super::kernel;
 
     #[target_feature(enable = "avx2")]
     pub(crate) fn long(data: &mut [u8], key: u32) -> u32 {
@@ -91,16 +107,6 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     pub(crate) fn long_copy(src: &[u8], dst: &mut [u8], key: u32) -> u32 {
         kernel::long_copy(src, dst, key)
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub(crate) fn text(data: &mut [u8], key: u32) -> (u32, bool) {
-        kernel::long::<true>(data, key)
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub(crate) fn ascii(text: &[u8]) -> usize {
-        ascii_kernel::start(text)
     }
 }
 
@@ -114,8 +120,8 @@ pub struct Instance {
     pub name: &'static str,
     long: fn(&mut [u8], u32) -> u32,
     long_copy: fn(&[u8], &mut [u8], u32) -> u32,
-    text: fn(&mut [u8], u32) -> (u32, bool),
-    ascii: fn(&[u8]) -> usize,
+    text: fn(&mut [u8], u32) -> (u32, Found),
+    valid: fn(&[u8]) -> Found,
 }
 
 impl Instance {
@@ -126,7 +132,7 @@ impl Instance {
             long: portable::long,
             long_copy: portable::long_copy,
             text: portable::text,
-            ascii: portable::ascii,
+            valid: portable::valid,
         };
         core::iter::once(portable).chain(Self::avx2())
     }
@@ -134,7 +140,7 @@ impl Instance {
     #[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
     fn avx2() -> Option<Self> {
         let detected = || std::is_x86_feature_detected!("avx2");
-        detected().then_some(Self { name: "avx2", long, long_copy, text, ascii })
+        detected().then_some(Self { name: "avx2", long, long_copy, text, valid })
     }
 
     #[cfg(not(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64"))))]
@@ -153,20 +159,25 @@ impl Instance {
         mask::copy(src, dst, u32::from_le_bytes(masking_key), self.long_copy);
     }
 
-    /// Unmasks text in place, from phase 0 of the key, and says whether it is ASCII.
+    /// Unmasks text in place, from phase 0 of the key, and says whether it is known to be valid, but for a
+    /// character that may be cut at its end.
     pub fn apply_text(&self, masking_key: [u8; 4], payload: &mut [u8]) -> bool {
         let key = u32::from_le_bytes(masking_key);
-        let (_, ascii) = if payload.len() <= kernel::SHORT {
-            kernel::short(payload, key)
+        if payload.len() <= kernel::SHORT {
+            kernel::short(payload, key).1
         } else {
-            (self.text)(payload, key)
-        };
-        ascii
+            (self.text)(payload, key).1 != Found::Other
+        }
     }
 
-    /// How far a text of 64 bytes or more is seen to be ASCII: its length, or no further than what is
-    /// not.
-    pub fn ascii(&self, text: &[u8]) -> usize {
-        (self.ascii)(text)
+    /// Whether a text of 64 bytes or more is known to be valid, but for a character that may be cut at its
+    /// end.
+    pub fn valid(&self, text: &[u8]) -> bool {
+        (self.valid)(text) != Found::Other
+    }
+
+    /// Whether it knows of all that is valid that it is, and not only of ASCII.
+    pub fn knows_valid(&self) -> bool {
+        self.name == "avx2"
     }
 }

@@ -4,7 +4,7 @@
 //!   [`Rules`] from the header alone, before any payload has arrived.
 //! - [`Mask`] applies a masking key to a payload that comes in pieces of any size.
 //! - [`Utf8`] validates text that comes in pieces, and fails at the first byte that cannot continue;
-//!   [`Mask::apply_text`] unmasks it in the same pass.
+//!   [`Mask::apply_text`] unmasks it in the same pass, and [`from_utf8`] validates what is all there.
 //! - [`CloseCode`] and [`CloseBody`] are the body of a close frame.
 //!
 //! # A frame from a buffer
@@ -39,10 +39,14 @@
 //! The masking kernel is safe code over arrays, written once, which the compiler turns into the vector
 //! instructions that the target always has: SSE2 on x86-64, NEON on AArch64. On x86 it is compiled once
 //! more for AVX2, and chosen at run time with feature `std`, or at compile time where the compiler is
-//! told that the target has it. So is the kernel that passes over text that is ASCII. Payloads of up to
-//! 64 bytes need no choice, and are inlined. The only `unsafe` in the crate is the calling of what was
-//! compiled for AVX2, where the processor has it. Feature `simdutf8` validates long text that is not ASCII
-//! with the crate of that name; it changes nothing else.
+//! told that the target has it. Payloads of up to 64 bytes need no choice, and are inlined.
+//!
+//! So it is for text: longer text that is ASCII is passed over by a kernel of the same kind. With AVX2,
+//! other text is validated by lookup, 32 bytes at a time, while it is unmasked. Feature `simdutf8` validates
+//! it with the crate of that name where there is no AVX2; it changes nothing else.
+//!
+//! The only `unsafe` in the crate is the calling of what was compiled for AVX2, where the processor has it,
+//! and the last step of [`from_utf8`].
 //!
 //! [RFC 6455 §5]: https://www.rfc-editor.org/rfc/rfc6455#section-5
 
@@ -70,4 +74,4 @@ pub use instances::Instance;
 pub use mask::Mask;
 pub use opcode::{MAX_CONTROL_PAYLOAD, OpCode};
 pub use size::arrived;
-pub use utf8::{Utf8, Utf8Error};
+pub use utf8::{Utf8, Utf8Error, from_utf8};

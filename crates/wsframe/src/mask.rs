@@ -1,6 +1,6 @@
 pub(crate) mod kernel;
 
-use crate::{Utf8, Utf8Error, instances};
+use crate::{Utf8, Utf8Error, instances, utf8::Found};
 
 /// Text is unmasked this many bytes at a time, so that it is validated while it is in the nearest
 /// cache, and not at all where it is ASCII.
@@ -64,28 +64,40 @@ impl Mask {
     /// ```
     #[inline]
     pub fn apply_text(&mut self, payload: &mut [u8], utf8: &mut Utf8) -> Result<(), Utf8Error> {
-        if payload.len() > kernel::SHORT {
-            return self.apply_long_text(payload, utf8);
+        if payload.len() > TEXT_BLOCK || !utf8.is_between_characters() {
+            return self.apply_text_in_blocks(payload, utf8);
         }
-        let (key, ascii) = kernel::short(payload, self.key);
+        let (key, found) = if payload.len() <= kernel::SHORT {
+            let (key, ascii) = kernel::short(payload, self.key);
+            (key, if ascii { Found::Ascii } else { Found::Other })
+        } else {
+            instances::text(payload, self.key)
+        };
         self.key = key;
-        if ascii && utf8.is_between_characters() { Ok(()) } else { utf8.push(payload) }
+        utf8.found(found, payload)
     }
 
-    fn apply_long_text(&mut self, payload: &mut [u8], utf8: &mut Utf8) -> Result<(), Utf8Error> {
-        let mut before = 0;
-        for block in payload.chunks_mut(TEXT_BLOCK) {
-            let (key, ascii) = if block.len() <= kernel::SHORT {
-                kernel::short(block, self.key)
+    /// Byte by byte up to the end of the character that is under way, and then in blocks.
+    #[inline(never)]
+    fn apply_text_in_blocks(
+        &mut self,
+        payload: &mut [u8],
+        utf8: &mut Utf8,
+    ) -> Result<(), Utf8Error> {
+        let (mut before, mut rest) = (0, payload);
+        while !rest.is_empty() {
+            let between = utf8.is_between_characters();
+            let len = if between { TEXT_BLOCK.min(rest.len()) } else { 1 };
+            let (block, after) = rest.split_at_mut(len);
+            let pushed = if between {
+                self.apply_text(block, utf8)
             } else {
-                instances::text(block, self.key)
+                self.apply(block);
+                utf8.push_any(block)
             };
-            self.key = key;
-            if !(ascii && utf8.is_between_characters()) {
-                utf8.push(block)
-                    .map_err(|error| Utf8Error { valid_up_to: before + error.valid_up_to })?;
-            }
-            before += block.len();
+            pushed.map_err(|error| Utf8Error { valid_up_to: before + error.valid_up_to })?;
+            before += len;
+            rest = after;
         }
         Ok(())
     }

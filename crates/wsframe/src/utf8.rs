@@ -1,5 +1,7 @@
 pub(crate) mod ascii;
 mod automaton;
+#[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
+pub(crate) mod lookup;
 
 use core::fmt;
 
@@ -37,6 +39,18 @@ pub struct Utf8Error {
     pub valid_up_to: usize,
 }
 
+/// What a quick look at a text has found that begins between two characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is ASCII.
+    Ascii,
+    /// It is valid, but for up to three bytes at its end: a character that is cut, or the first byte of one,
+    /// which may be wrong.
+    Valid,
+    /// It may be wrong, or be valid.
+    Other,
+}
+
 impl Utf8 {
     /// At the start of a text.
     #[inline]
@@ -47,14 +61,18 @@ impl Utf8 {
     /// Validates the next piece. After an error the text is lost: whatever follows is an error too.
     #[inline]
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
+        if piece.len() <= SHORT && self.is_between_characters() && kernel::short_is_ascii(piece) {
+            return Ok(());
+        }
+        self.push_any(piece)
+    }
+
+    /// As [`push`](Self::push), where a short piece is not just ASCII.
+    #[inline(never)]
+    pub(crate) fn push_any(&mut self, piece: &[u8]) -> Result<(), Utf8Error> {
         let start = self.state;
-        self.state = if piece.len() > SHORT {
-            after_long(start, piece)
-        } else if start.is_between() && kernel::short_is_ascii(piece) {
-            start
-        } else {
-            start.after(piece)
-        };
+        self.state =
+            if piece.len() > SHORT { after_long(start, piece) } else { start.after(piece) };
         if self.state.is_wrong() {
             return Err(Utf8Error { valid_up_to: start.first_wrong(piece) });
         }
@@ -67,6 +85,22 @@ impl Utf8 {
         self.state.is_between()
     }
 
+    /// Notes a piece that began between two characters and of which this is known.
+    #[inline]
+    pub(crate) fn found(&mut self, found: Found, piece: &[u8]) -> Result<(), Utf8Error> {
+        match found {
+            Found::Ascii => Ok(()),
+            Found::Valid => {
+                self.state = after_valid(piece);
+                if self.state.is_wrong() {
+                    return Err(Utf8Error { valid_up_to: State::BETWEEN.first_wrong(piece) });
+                }
+                Ok(())
+            }
+            Found::Other => self.push_any(piece),
+        }
+    }
+
     /// Whether the text may end here.
     #[inline]
     pub const fn finish(&self) -> Result<(), Utf8Error> {
@@ -75,7 +109,6 @@ impl Utf8 {
 }
 
 /// The state after a piece of more than [`SHORT`] bytes.
-#[inline(never)]
 fn after_long(mut state: State, mut text: &[u8]) -> State {
     while !state.is_between()
         && let [byte, rest @ ..] = text
@@ -83,42 +116,57 @@ fn after_long(mut state: State, mut text: &[u8]) -> State {
         state = state.after(&[*byte]);
         text = rest;
     }
-    after_between(state, text.get(ascii_start(text)..).unwrap_or_default())
-}
-
-/// How many bytes at the start of a text are quickly seen to be ASCII. Where its very first ones are
-/// not, those that follow are not likely to be.
-#[inline(always)]
-fn ascii_start(text: &[u8]) -> usize {
-    let plain = text.first_chunk::<32>().is_some_and(|start| kernel::short_is_ascii(start));
-    if plain && text.len() >= SHORT { instances::ascii(text) } else { 0 }
-}
-
-/// The state after a text, from between two characters.
-#[cfg(feature = "simdutf8")]
-#[inline(always)]
-fn after_between(state: State, text: &[u8]) -> State {
-    let cut = match *text {
-        [.., 0xc0..=0xff] => 1,
-        [.., 0xe0..=0xff, _] => 2,
-        [.., 0xf0..=0xff, _, _] => 3,
-        _ => 0,
-    };
-    let (whole, cut) = text.split_at(text.len() - cut);
-    let valid = whole.len() >= SHORT && simdutf8::basic::from_utf8(whole).is_ok();
-    state.after(if valid { cut } else { text })
-}
-
-#[cfg(not(feature = "simdutf8"))]
-#[inline(always)]
-fn after_between(mut state: State, mut text: &[u8]) -> State {
+    if text.len() >= SHORT {
+        match instances::valid(text) {
+            Found::Ascii => return state,
+            Found::Valid => return after_valid(text),
+            Found::Other => {}
+        }
+    }
     while !text.is_empty() && !state.is_wrong() {
-        let ascii = if state.is_between() { ascii_start(text) } else { 0 };
+        let ascii = if state.is_between() { ascii::start(text) } else { 0 };
         let (block, rest) = text.split_at(if ascii > 0 { ascii } else { text.len().min(SHORT) });
         state = if ascii > 0 { state } else { state.after(block) };
         text = rest;
     }
     state
+}
+
+/// The state after a text that is valid, but for a character that may be cut at its end.
+#[inline]
+fn after_valid(text: &[u8]) -> State {
+    let cut = cut(text);
+    if cut.is_empty() { State::BETWEEN } else { State::BETWEEN.after(cut) }
+}
+
+/// What of a character that may be cut is at the end of a text.
+#[inline(always)]
+pub(crate) fn cut(text: &[u8]) -> &[u8] {
+    let len = match *text {
+        [.., 0xc0..=0xff] => 1,
+        [.., 0xe0..=0xff, _] => 2,
+        [.., 0xf0..=0xff, _, _] => 3,
+        _ => 0,
+    };
+    text.get(text.len() - len..).unwrap_or_default()
+}
+
+/// The text that these bytes are.
+///
+/// As [`core::str::from_utf8`], and faster: the time it takes is that of [`Utf8::push`].
+///
+/// ```
+/// assert_eq!(wsframe::from_utf8(b"abc"), Ok("abc"));
+/// assert_eq!(wsframe::from_utf8(b"ab\xff").unwrap_err().valid_up_to, 2);
+/// ```
+#[inline(never)]
+#[allow(unsafe_code)] // to say that what was validated is text
+pub fn from_utf8(bytes: &[u8]) -> Result<&str, Utf8Error> {
+    let mut utf8 = Utf8::new();
+    utf8.push(bytes)?;
+    utf8.finish()?;
+    // SAFETY: all of it has been validated, from between two characters to between two characters.
+    Ok(unsafe { core::str::from_utf8_unchecked(bytes) })
 }
 
 impl fmt::Display for Utf8Error {

@@ -55,7 +55,7 @@ impl Location {
             What::Message(Kind::Binary) => Event::Message(Message::Binary(data)),
             // It has been validated; without `unsafe` there is no other way to tell the compiler.
             What::Message(Kind::Text) => {
-                Event::Message(Message::Text(core::str::from_utf8(data).unwrap_or_default()))
+                Event::Message(Message::Text(wsframe::from_utf8(data).unwrap_or_default()))
             }
             What::Chunk { kind, last } => Event::Chunk(Chunk { kind, data, last }),
             What::Ping => Event::Ping(data),

@@ -22,7 +22,7 @@ const HIGH_BITS: u128 = repeated(0x8080_8080);
 
 /// The key `len` bytes further into the payload.
 #[inline(always)]
-const fn rotate(key: u32, len: usize) -> u32 {
+pub(crate) const fn rotate(key: u32, len: usize) -> u32 {
     key.rotate_right(8 * (len % 4) as u32)
 }
 
@@ -168,10 +168,15 @@ impl<const TEXT: bool> Seen<TEXT> {
     #[inline(always)]
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         if TEXT {
+            // Apart from what was seen before, so that blocks need not wait for each other.
+            let mut all = [0; ALIGN / 4];
             for part in bytes.as_chunks::<ALIGN>().0 {
-                for (seen, word) in self.0.iter_mut().zip(part.as_chunks().0) {
-                    *seen |= u32::from_le_bytes(*word);
+                for (all, word) in all.iter_mut().zip(part.as_chunks().0) {
+                    *all |= u32::from_le_bytes(*word);
                 }
+            }
+            for (seen, all) in self.0.iter_mut().zip(all) {
+                *seen |= all;
             }
         }
     }
@@ -239,7 +244,7 @@ fn misalignment(data: &[u8]) -> usize {
 }
 
 #[inline(always)]
-fn masked<const N: usize>(bytes: &[u8; N], key: u32) -> [u8; N] {
+pub(crate) fn masked<const N: usize>(bytes: &[u8; N], key: u32) -> [u8; N] {
     let mut masked = *bytes;
     for word in masked.as_chunks_mut::<4>().0 {
         *word = (u32::from_le_bytes(*word) ^ key).to_le_bytes();

@@ -1,14 +1,22 @@
 //! Whether long text is ASCII, as most of it is.
 
-use crate::mask::kernel::{ALIGN, BLOCK, SHORT, Seen};
+use crate::mask::kernel::{ALIGN, BLOCK, SHORT, Seen, short_is_ascii};
 
 /// What is put together before it is decided whether to go on, in bytes.
 const STRIDE: usize = 1 << 10;
 
-/// How far a text of [`SHORT`] bytes or more is seen to be ASCII, in bytes: all of it, or up to the stride
-/// that has something else.
+/// How far a text is quickly seen to be ASCII, in bytes: all of it, or up to the stride that has something
+/// else. Where its very first bytes are something else, those that follow are not likely to be ASCII; and
+/// less than [`SHORT`] bytes are not looked at.
 #[inline(always)]
 pub(crate) fn start(text: &[u8]) -> usize {
+    let plain = text.first_chunk::<32>().is_some_and(|start| short_is_ascii(start));
+    if plain && text.len() >= SHORT { strides(text) } else { 0 }
+}
+
+/// As [`start`], of a text of [`SHORT`] bytes or more that begins with ASCII.
+#[inline(always)]
+pub(crate) fn strides(text: &[u8]) -> usize {
     let mut seen = Seen::<true>::default();
     let Some(last) = text.last_chunk::<BLOCK>() else {
         seen.add(text.first_chunk::<SHORT>().map_or(&[], |first| first));

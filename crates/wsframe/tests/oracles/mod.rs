@@ -113,8 +113,9 @@ pub(crate) fn check_mask(input: &[u8]) {
         assert_eq!(masked, expected);
         instance.copy(key, &expected, &mut masked);
         assert_eq!(masked, payload);
-        assert_eq!(instance.apply_text(key, &mut masked), expected.is_ascii());
+        let valid = instance.apply_text(key, &mut masked);
         assert_eq!(masked, expected);
+        check_found(instance, &expected, valid);
     }
     let (mut mask, mut copying) = (Mask::new(key), Mask::new(key));
     let (mut masked, mut copied) = (payload.to_vec(), vec![0; payload.len()]);
@@ -128,6 +129,20 @@ pub(crate) fn check_mask(input: &[u8]) {
     assert_eq!(mask, copying);
     assert_eq!(masked, expected);
     assert_eq!(copied, expected);
+}
+
+/// Checks what a kernel has found of a text: nothing valid that is not, but for what may be a character that
+/// is cut at the end, and all that is ASCII; all that is valid, if it knows.
+pub(crate) fn check_found(instance: Instance, text: &[u8], valid: bool) {
+    let wrong = naive_utf8(text);
+    let context = || format!("{}, wrong at {wrong:?}: {text:02x?}", instance.name);
+    match wrong {
+        // One byte that can begin no character may look like one that is cut.
+        Some(at) if valid => assert!(at + 1 == text.len() && text[at] >= 0xc0, "{}", context()),
+        Some(_) => {}
+        None if text.is_ascii() => assert!(valid, "{}", context()),
+        None => assert_eq!(valid, instance.knows_valid() && text.len() > 64, "{}", context()),
+    }
 }
 
 /// Where the text is beyond repair: the first byte after which nothing makes it valid.
@@ -154,6 +169,7 @@ pub(crate) fn check_utf8(text: &[u8]) {
 
         let found = in_two(cut, |utf8, second| utf8.push(if second { tail } else { head }));
         assert_eq!(found, (expected, complete), "cut at {cut}");
+        assert_eq!(wsframe::from_utf8(text).ok(), std::str::from_utf8(text).ok());
         let mut mask = Mask::new(key);
         let found = in_two(cut, |utf8, second| {
             mask.apply_text(if second { &mut *masked_tail } else { &mut *masked_head }, utf8)

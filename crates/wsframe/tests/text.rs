@@ -1,0 +1,135 @@
+//! Text that is validated, and unmasked on the way, by each instance of the kernels, against std.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+
+#[cfg(all(unix, not(miri)))]
+mod guarded;
+mod oracles;
+
+use oracles::{check_found, naive_utf8};
+use wsframe::{Instance, Mask, Utf8};
+
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// Those that are at an edge of what the grammar of RFC 3629 tells apart.
+const EDGES: [u8; 26] = [
+    0x00, 0x41, 0x7f, 0x80, 0x81, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1,
+    0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff,
+];
+
+/// Fewer are tested without optimisation, and far fewer under valgrind and Miri.
+fn step(slow: usize, unoptimised: usize) -> usize {
+    if cfg!(miri) || std::env::var_os("WSFRAME_TEST_SLOW").is_some() {
+        slow
+    } else if cfg!(debug_assertions) {
+        unoptimised
+    } else {
+        1
+    }
+}
+
+/// Checks each instance on a text of more than 64 bytes, and what is made of them.
+fn check(text: &[u8]) {
+    let expected = naive_utf8(text);
+    let mut masked = text.to_vec();
+    Mask::new(KEY).apply(&mut masked);
+    for instance in Instance::all() {
+        check_found(instance, text, instance.valid(text));
+        let mut unmasked = masked.clone();
+        let valid = instance.apply_text(KEY, &mut unmasked);
+        assert_eq!(unmasked, text, "{}", instance.name);
+        check_found(instance, text, valid);
+    }
+    assert_eq!(Utf8::new().push(text).err().map(|error| error.valid_up_to), expected);
+    let error = Mask::new(KEY).apply_text(&mut masked, &mut Utf8::new()).err();
+    assert_eq!(error.map(|error| error.valid_up_to), expected);
+    assert_eq!(wsframe::from_utf8(text).ok(), std::str::from_utf8(text).ok());
+}
+
+/// Texts of ASCII and of characters of two, three and four bytes, which are valid up to any place that is a
+/// multiple of 12.
+fn fillers() -> [Vec<u8>; 4] {
+    ["x", "é", "語", "𐍈"].map(|character| character.repeat(2400 / character.len()).into_bytes())
+}
+
+#[test]
+fn one_byte_that_is_wrong_is_seen_wherever_it_is_in_a_text_of_any_length() {
+    for filler in fillers() {
+        for len in (65..400).chain((400..2300).step_by(41)).step_by(step(97, 7)) {
+            let mut text = filler[..len].to_vec();
+            check(&text);
+            for at in [0, 1, 31, 32, 33, 62, 63, len / 3, len / 2, len - 33, len - 2, len - 1] {
+                for wrong in [b'x', 0x80, 0xc3, 0xff] {
+                    let byte = std::mem::replace(&mut text[at], wrong);
+                    check(&text);
+                    text[at] = byte;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_pair_of_bytes_is_judged_as_std_judges_it_within_and_across_the_steps_of_the_kernels() {
+    for filler in fillers() {
+        let mut text = filler[..132].to_vec();
+        for pair in (0..=u16::MAX).step_by(step(701, 11)) {
+            for at in [24, 31, 63, 95, 120, 130] {
+                let old = [text[at], text[at + 1]];
+                text[at..at + 2].copy_from_slice(&pair.to_be_bytes());
+                check_quickly(&text);
+                text[at..at + 2].copy_from_slice(&old);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_four_bytes_at_the_edges_of_the_grammar_are_judged_as_std_judges_them() {
+    for filler in fillers() {
+        let mut text = filler[..168].to_vec();
+        // Across the edges of the kernels' steps, up to them, and at the end.
+        for at in [24, 60, 108, 124, 156, 168 - 4] {
+            let old = text.clone();
+            for bytes in (0..26usize.pow(4)).step_by(step(7919, 101)) {
+                let four = [1, 26, 26 * 26, 26 * 26 * 26].map(|place| EDGES[bytes / place % 26]);
+                text[at..at + 4].copy_from_slice(&four);
+                check_quickly(&text);
+            }
+            text = old;
+        }
+    }
+}
+
+/// As [`check`], of what std calls valid or not.
+fn check_quickly(text: &[u8]) {
+    let expected = std::str::from_utf8(text);
+    let found = wsframe::from_utf8(text);
+    assert_eq!(found.ok(), expected.ok(), "{text:02x?}");
+    let mut masked = [0; 168];
+    let masked = &mut masked[..text.len()];
+    Mask::new(KEY).copy(text, masked);
+    let mut utf8 = Utf8::new();
+    let valid = Mask::new(KEY).apply_text(masked, &mut utf8).is_ok() && utf8.finish().is_ok();
+    assert_eq!(valid, expected.is_ok(), "{text:02x?}");
+}
+
+#[cfg(all(unix, not(miri)))]
+#[test]
+fn no_instance_reads_a_byte_before_or_after_the_text() {
+    let mut memory = guarded::Guarded::new();
+    for filler in fillers() {
+        for instance in Instance::all() {
+            for len in (65..700).chain([1023, 1024, 1025, 2047, 2399]) {
+                for at_end in [true, false] {
+                    let text = memory.slice(len, at_end);
+                    text.copy_from_slice(&filler[..len]);
+                    check_found(instance, text, instance.valid(text));
+                    Mask::new(KEY).apply(text);
+                    instance.apply_text(KEY, text);
+                    assert_eq!(text, &filler[..len]);
+                }
+            }
+        }
+    }
+}
