@@ -24,6 +24,9 @@ const LISTENER: Token = Token(usize::MAX - 1);
 /// The size of the buffer that the connections of a loop share, in bytes.
 const INPUT: usize = 256 << 10;
 
+/// How many connections are accepted before those that are there have their turn.
+const ACCEPTS: usize = 64;
+
 /// How long to wait after the system had no descriptor for a new connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -33,7 +36,7 @@ pub(super) struct EventLoop<H: Handler> {
     mailbox: Arc<Mailbox>,
     connections: Connections<H>,
     origin: Instant,
-    /// When to accept again, after the system had no descriptor left.
+    /// When to accept again, after the system had no descriptor left or a turn was over.
     accept_at: Option<Time>,
     /// When to end though connections are left, once it has been told to stop.
     stop_at: Option<Time>,
@@ -127,7 +130,8 @@ impl<H: Handler> EventLoop<H> {
     fn accept(&mut self) {
         self.accept_at = None;
         let Some(listener) = &self.listener else { return };
-        loop {
+        let now = self.connections.common.now;
+        for _ in 0..ACCEPTS {
             let added = match listener.accept() {
                 Ok((tcp, _)) => self.connections.add(&self.poll, tcp),
                 Err(error) => Err(error),
@@ -140,13 +144,14 @@ impl<H: Handler> EventLoop<H> {
                     // Out of descriptors, most likely. It is not told again while the backlog is
                     // full: look again when some may be free.
                     _ => {
-                        let now = self.connections.common.now;
                         self.accept_at = Some(now.after(ACCEPT_AGAIN));
                         return;
                     }
                 },
             }
         }
+        // Those that still wait are not told again.
+        self.accept_at = Some(now);
     }
 
     /// Does what other threads ask for.
@@ -341,5 +346,39 @@ impl<H: Handler> Connections<H> {
         for index in self.slots.indices() {
             self.remove(index);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // this is a test
+
+    use wsconn::Message;
+
+    use super::{super::Peer, *};
+
+    struct Ignore;
+
+    impl Handler for Ignore {
+        type State = ();
+
+        fn message(&mut self, _: &mut Peer<'_, ()>, _: Message<'_>) {}
+    }
+
+    #[test]
+    fn a_crowd_is_let_in_by_turns() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let poll = Poll::new().unwrap();
+        let mailbox = Arc::new(Mailbox::new(0, poll.registry()).unwrap());
+        let mut serving = EventLoop::new(poll, listener, mailbox, Arc::default(), Ignore).unwrap();
+        let crowd = [(); ACCEPTS + 1].map(|()| TcpStream::connect(addr).unwrap());
+        serving.accept();
+        assert_eq!(serving.connections.slots.len(), ACCEPTS);
+        assert_eq!(serving.wait(), Some(Duration::ZERO), "the next turn comes at once");
+        serving.accept();
+        assert_eq!(serving.connections.slots.len(), crowd.len());
+        assert!(serving.wait().unwrap() > Duration::ZERO);
     }
 }
