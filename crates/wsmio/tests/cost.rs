@@ -7,7 +7,7 @@ mod support;
 use std::{
     fs,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     os::{
         fd::{AsRawFd, RawFd},
         unix::net::UnixStream,
@@ -21,7 +21,9 @@ use std::{
     time::Duration,
 };
 
-use support::{LONG, OnMessage, ROLES, client, from_client, from_peer_of, quiet, socket};
+use support::{
+    LONG, OnMessage, ROLES, allocations, client, from_client, from_peer_of, quiet, socket,
+};
 use wsmio::{Config, Message, Peer, Server, Stream, opening::ServerOptions};
 use wstest::{
     alloc::{CountingAllocator, live, measure},
@@ -131,25 +133,6 @@ fn cost_of_an_echo(role: wsconn::Role, len: usize, window: usize, send: bool) {
     assert_eq!(reads, TIMES, "{case}");
 }
 
-/// Runs an event loop that echoes on this thread, and `talk` on another; what the loop allocated.
-fn allocations(talk: impl FnOnce(SocketAddr) + Send + 'static) -> u64 {
-    let mut options = ServerOptions::default();
-    options.config = quiet().into();
-    let server = Server::bind_with("127.0.0.1:0".parse().unwrap(), 1, options).unwrap();
-    let (addr, remote) = (server.local_addr(), server.remote());
-    let talking = thread::spawn(move || {
-        talk(addr);
-        remote.stop(Duration::ZERO);
-    });
-    let echo = |peer: &mut Peer<'_, ()>, message: Message<'_>| {
-        let _ = peer.send(message);
-    };
-    let (result, usage) = measure(|| server.run(|| OnMessage(echo)));
-    result.unwrap();
-    talking.join().unwrap();
-    usage.allocations
-}
-
 #[test]
 fn a_message_over_the_event_loop_allocates_nothing() {
     for (len, window) in [(20, 1), (20, 16), (1024, 1), (1024, 16), (100_000, 1)] {
@@ -166,7 +149,11 @@ fn a_message_over_the_event_loop_allocates_nothing() {
         };
         // What a connection costs is the same, but for how its end comes; what is left is that of the
         // messages.
-        let (few, many) = (allocations(talk(10)), allocations(talk(1010)));
+        let [few, many] = [10, 1010].map(|rounds| {
+            let mut options = ServerOptions::default();
+            options.config = quiet().into();
+            allocations(options, talk(rounds))
+        });
         let more = many.saturating_sub(few);
         let rounds = if len <= 1024 { 0 } else { 16 * 1000 };
         assert!(more <= 8 + rounds, "{more} for 1000 times {window} messages of {len} bytes");

@@ -7,17 +7,16 @@ mod support;
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     os::unix::net::UnixStream,
     sync::Arc,
-    thread,
     time::Duration,
 };
 
-use support::{OnMessage, quiet, read_head};
+use support::{allocations, quiet, read_head};
 use wsconn::{Connection, Role};
 use wsmio::{
-    Acceptor, Message, Peer, PreparedMessage, Server, WebSocket,
+    Acceptor, PreparedMessage, WebSocket,
     deflate::{Compress, DeflateOptions},
     opening::ServerOptions,
 };
@@ -122,24 +121,6 @@ fn a_steady_echo_over_a_blocking_socket_allocates_nothing() {
     }
 }
 
-/// Runs an event loop that echoes on this thread, and `talk` on another; what the loop allocated.
-fn allocations(takeover: bool, talk: impl FnOnce(SocketAddr) + Send + 'static) -> u64 {
-    let address = "127.0.0.1:0".parse().unwrap();
-    let server = Server::bind_with(address, 1, options(takeover)).unwrap();
-    let (addr, remote) = (server.local_addr(), server.remote());
-    let talking = thread::spawn(move || {
-        talk(addr);
-        remote.stop(Duration::ZERO);
-    });
-    let echo = |peer: &mut Peer<'_, ()>, message: Message<'_>| {
-        let _ = peer.send(message);
-    };
-    let (result, usage) = measure(|| server.run(|| OnMessage(echo)));
-    result.unwrap();
-    talking.join().unwrap();
-    usage.allocations
-}
-
 #[test]
 fn a_steady_echo_over_the_event_loop_allocates_nothing() {
     for takeover in [false, true] {
@@ -157,7 +138,7 @@ fn a_steady_echo_over_the_event_loop_allocates_nothing() {
                 }
             };
             // What a connection costs is the same; what is left is that of the messages.
-            let (few, many) = (allocations(takeover, talk(10)), allocations(takeover, talk(510)));
+            let [few, many] = [10, 510].map(|rounds| allocations(options(takeover), talk(rounds)));
             let more = many.saturating_sub(few);
             assert!(more <= 8, "{more} for 500 messages of {len} bytes, takeover {takeover}");
         }

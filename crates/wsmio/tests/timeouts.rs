@@ -11,7 +11,7 @@ use std::{
         unix::net::UnixStream,
     },
     sync::mpsc,
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use support::{
 };
 use wsconn::Role;
 use wsmio::{
-    Acceptor, CloseCause, CloseCode, Config, Connector, Error, Side, Stream, Timeout,
+    Acceptor, CloseCause, CloseCode, Config, Connector, Error, Receiver, Side, Stream, Timeout,
     opening::{ClientOptions, ServerOptions},
 };
 use wstest::{handshake::request, reference::Frame};
@@ -172,6 +172,17 @@ fn a_peer_that_does_not_end_its_side_after_both_closes_is_not_waited_for() {
     }
 }
 
+/// What `recv` gives on a thread that waits in it.
+fn blocked_in_recv(mut rx: Receiver<UnixStream>) -> JoinHandle<Result<(), Error>> {
+    let (number, numbers) = mpsc::channel();
+    let receiving = thread::spawn(move || {
+        number.send(thread_number()).unwrap();
+        rx.recv().map(drop)
+    });
+    wait_until_asleep(&numbers.recv().unwrap());
+    receiving
+}
+
 /// More than the buffers of the system take.
 const HUGE: usize = 12 << 20;
 
@@ -189,16 +200,11 @@ fn a_peer_that_reads_nothing_is_lost_whichever_half_is_blocked() {
                 assert!(rx.recv().unwrap().is_none(), "it is told once");
                 continue;
             }
-            let (number, numbers) = mpsc::channel();
-            let receiving = thread::spawn(move || {
-                number.send(thread_number()).unwrap();
-                let result = rx.recv().map(drop);
-                assert!(is_timeout(&result, Timeout::Write), "{result:?}");
-            });
             // It waits without a deadline, until there is one by what the other half does.
-            wait_until_asleep(&numbers.recv().unwrap());
+            let receiving = blocked_in_recv(rx);
             tx.feed(&vec![7; HUGE]).unwrap();
-            receiving.join().unwrap();
+            let result = receiving.join().unwrap();
+            assert!(is_timeout(&result, Timeout::Write), "{result:?}");
             let info = tx.close_info().unwrap();
             assert_eq!((info.by, info.clean), (Side::Local, false));
             drop(peer);
@@ -211,20 +217,15 @@ fn a_close_that_its_caller_gave_up_still_ends_for_the_receiver() {
     let (stream, peer) = UnixStream::pair().unwrap();
     let mut config = quiet();
     config.close_timeout = SHORT;
-    let (mut rx, mut tx) = socket(Role::Client, stream, config).split();
-    let (number, numbers) = mpsc::channel();
-    let receiving = thread::spawn(move || {
-        number.send(thread_number()).unwrap();
-        let result = rx.recv().map(drop);
-        assert!(is_timeout(&result, Timeout::Close), "{result:?}");
-    });
-    wait_until_asleep(&numbers.recv().unwrap());
+    let (rx, mut tx) = socket(Role::Client, stream, config).split();
+    let receiving = blocked_in_recv(rx);
     tx.set_write_timeout(Some(Duration::ZERO));
     match tx.close(CloseCode::NORMAL, "") {
         Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::TimedOut),
         result => panic!("{result:?}"),
     }
-    receiving.join().unwrap();
+    let result = receiving.join().unwrap();
+    assert!(is_timeout(&result, Timeout::Close), "{result:?}");
     drop(peer);
 }
 
@@ -233,13 +234,8 @@ fn a_close_that_is_not_answered_ends_the_half_that_receives_too() {
     let (stream, peer) = UnixStream::pair().unwrap();
     let mut config = quiet();
     config.close_timeout = SHORT;
-    let (mut rx, mut tx) = socket(Role::Client, stream, config).split();
-    let (number, numbers) = mpsc::channel();
-    let receiving = thread::spawn(move || {
-        number.send(thread_number()).unwrap();
-        rx.recv().map(drop)
-    });
-    wait_until_asleep(&numbers.recv().unwrap());
+    let (rx, mut tx) = socket(Role::Client, stream, config).split();
+    let receiving = blocked_in_recv(rx);
     // The one half says why, whichever it is; the other just ends.
     let closed = tx.close(CloseCode::NORMAL, "");
     let received = receiving.join().unwrap();

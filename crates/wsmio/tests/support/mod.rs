@@ -21,6 +21,7 @@ use wsmio::{
     opening::ServerOptions,
 };
 use wstest::{
+    alloc::measure,
     drive::KEY,
     handshake::request,
     reference::{self, Frame},
@@ -199,6 +200,23 @@ impl Drop for Running {
             thread.join().unwrap();
         }
     }
+}
+
+/// Runs an event loop that echoes on this thread, and `talk` on another; what the loop allocated.
+pub fn allocations(options: ServerOptions, talk: impl FnOnce(SocketAddr) + Send + 'static) -> u64 {
+    let server = Server::bind_with("127.0.0.1:0".parse().unwrap(), 1, options).unwrap();
+    let (addr, remote) = (server.local_addr(), server.remote());
+    let talking = thread::spawn(move || {
+        talk(addr);
+        remote.stop(Duration::ZERO);
+    });
+    let echo = |peer: &mut Peer<'_, ()>, message: Message<'_>| {
+        let _ = peer.send(message);
+    };
+    let (result, usage) = measure(|| server.run(|| OnMessage(echo)));
+    result.unwrap();
+    talking.join().unwrap();
+    usage.allocations
 }
 
 /// What a [`Notes`] handler was called with.
