@@ -1,6 +1,6 @@
 //! The two halves of a socket.
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{fmt, sync::Arc, task::Poll, time::Duration};
 
 #[cfg(feature = "deflate")]
 use wsconn::deflate::Compress;
@@ -117,6 +117,12 @@ impl<S: Stream> Receiver<S> {
             }
             waiting.check()?;
         }
+    }
+}
+
+impl<S> fmt::Debug for Receiver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("close_info", &self.close_info()).finish_non_exhaustive()
     }
 }
 
@@ -263,6 +269,12 @@ impl<S: Stream> Sender<S> {
     ) -> Result<(), Error> {
         self.waiting.begin();
         self.shared.block(Half::Sender, &mut self.waiting, step)
+    }
+}
+
+impl<S> fmt::Debug for Sender<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("close_info", &self.close_info()).finish_non_exhaustive()
     }
 }
 

@@ -116,6 +116,7 @@
 
 #![cfg(unix)]
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
 mod accept;
 mod connect;

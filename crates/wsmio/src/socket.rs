@@ -1,5 +1,5 @@
 use std::{
-    io,
+    fmt, io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -206,5 +206,14 @@ impl<S: Stream> WebSocket<S> {
                 return Ok(());
             }
         }
+    }
+}
+
+impl<S> fmt::Debug for WebSocket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("subprotocol", &self.subprotocol())
+            .field("close_info", &self.close_info())
+            .finish_non_exhaustive()
     }
 }

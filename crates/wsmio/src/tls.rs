@@ -63,7 +63,7 @@ use wsconn::{
 use crate::{Stream, handshake::Handshake};
 
 /// Accepts TLS on streams that a client has just opened. Cheap to clone: make one, and use it for all.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct TlsAcceptor {
     config: Arc<rustls::ServerConfig>,
     handshake_timeout: Duration,

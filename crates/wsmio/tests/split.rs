@@ -359,9 +359,9 @@ fn halves_of_two_sockets_are_not_reunited<S: Pair>() {
     let (one, other) = S::pair();
     let (one_rx, one_tx) = socket(Role::Client, one, quiet()).split();
     let (other_rx, other_tx) = socket(Role::Server, other, quiet()).split();
-    let (one_rx, other_tx) = one_rx.reunite(other_tx).err().unwrap();
-    let mut one = one_rx.reunite(one_tx).ok().unwrap();
-    let mut other = other_rx.reunite(other_tx).ok().unwrap();
+    let (one_rx, other_tx) = one_rx.reunite(other_tx).unwrap_err();
+    let mut one = one_rx.reunite(one_tx).unwrap();
+    let mut other = other_rx.reunite(other_tx).unwrap();
     one.send("hello").unwrap();
     assert_eq!(other.recv().unwrap(), Some(OwnedMessage::from("hello").as_message()));
 }

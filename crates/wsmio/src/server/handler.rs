@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     io::{self, IoSlice, Write},
     net::{SocketAddr, TcpStream},
 };
@@ -147,6 +148,12 @@ impl<T> Peer<'_, T> {
     /// that is closing already.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
         self.outlet.connection.close(code, reason, self.outlet.now)
+    }
+}
+
+impl<T> fmt::Debug for Peer<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

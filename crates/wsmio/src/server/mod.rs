@@ -14,7 +14,7 @@ pub use handler::{Handler, Peer, Sent};
 pub use remote::{ConnectionId, Remote, RemoteError};
 
 use std::{
-    io,
+    fmt, io,
     net::{SocketAddr, TcpListener},
     panic,
     sync::Arc,
@@ -120,6 +120,15 @@ impl Server {
             }
             result
         })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addr", &self.addr)
+            .field("threads", &self.loops.len())
+            .finish_non_exhaustive()
     }
 }
 
