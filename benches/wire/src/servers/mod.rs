@@ -89,11 +89,8 @@ where
         loop {
             let (tcp, _) = listener.accept().await?;
             tcp.set_nodelay(true)?;
-            let connection = connection(tcp, &all);
-            tokio::spawn(async move {
-                // How a connection ends is its client's business.
-                let _ = connection.await;
-            });
+            // How a connection ends is its client's business.
+            tokio::spawn(connection(tcp, &all));
         }
     })
 }

@@ -17,7 +17,10 @@ pub(super) fn connection(
     all: &Group,
 ) -> impl Future<Output = Result> + use<> {
     let all = all.clone();
-    async move { serve(wstokio::accept(tcp).await?, mode, &all).await }
+    async move {
+        let mut ws = wstokio::accept(tcp).await?;
+        serve(&mut ws, mode, &all).await
+    }
 }
 
 /// Echoes over a stream after its opening handshake.
@@ -26,7 +29,8 @@ pub async fn echo(
     mode: Mode,
 ) -> Result {
     let config = Arc::<Config>::default();
-    serve(WebSocket::from_server_stream(stream, Vec::new(), config), mode, &All::new()).await
+    let mut ws = WebSocket::from_server_stream(stream, Vec::new(), config);
+    serve(&mut ws, mode, &All::new()).await
 }
 
 /// Echoes compressed with context takeover, over a stream that begins with a request which offers that.
@@ -41,10 +45,11 @@ where
     deflate.level = level as u8;
     let mut options = wstokio::opening::ServerOptions::default();
     options.deflate = Some(deflate);
-    serve(wstokio::Acceptor::new(options).accept(stream).await?, mode, &All::new()).await
+    let mut ws = wstokio::Acceptor::new(options).accept(stream).await?;
+    serve(&mut ws, mode, &All::new()).await
 }
 
-async fn serve<S>(mut ws: WebSocket<S>, mode: Mode, all: &Group) -> Result
+async fn serve<S>(ws: &mut WebSocket<S>, mode: Mode, all: &Group) -> Result
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -67,7 +72,7 @@ where
     Ok(())
 }
 
-async fn fan<S>(mut ws: WebSocket<S>, all: &Group) -> Result
+async fn fan<S>(ws: &mut WebSocket<S>, all: &Group) -> Result
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
