@@ -30,9 +30,21 @@ impl Drop for State {
     }
 }
 
+/// What a panic may be with: something that panics again when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("in the destructor of what it panicked with");
+    }
+}
+
 impl Panics {
     fn call(&self, name: &str, path: &str) {
         self.0.send(format!("{path} {name}")).unwrap();
+        if path == "/bomb/open" && name == "open" {
+            std::panic::panic_any(Bomb);
+        }
         assert!(!path.ends_with(name), "panics in {name}");
     }
 }
@@ -113,13 +125,16 @@ fn a_panic_ends_the_connection_it_is_about_and_no_other() {
     told(&["/refused/drop upgrade"]);
     check();
 
-    let (mut peer, head) = connect(server.addr, "/open");
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    peer.write_all(&from_client(&[Frame::new(1, "not delivered"), close(1011, "")])).unwrap();
-    assert_eq!(read_frames(&mut peer), std::slice::from_ref(&internal));
-    drop(peer);
-    told(&["/open upgrade", "/open open", "/open Local 1011"]);
-    check();
+    for path in ["/open", "/bomb/open"] {
+        let (mut peer, head) = connect(server.addr, path);
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        peer.write_all(&from_client(&[Frame::new(1, "not delivered"), close(1011, "")])).unwrap();
+        assert_eq!(read_frames(&mut peer), std::slice::from_ref(&internal));
+        drop(peer);
+        told(&[&format!("{path} upgrade"), &format!("{path} open")]);
+        told(&[&format!("{path} Local 1011")]);
+        check();
+    }
 
     // What was sent before the panic arrives; what comes behind is not delivered.
     let (mut peer, _) = connect(server.addr, "/message");

@@ -302,5 +302,13 @@ pub(super) fn read(tcp: &mut TcpStream, room: &mut [u8]) -> Got {
 
 /// Calls the application, whose panics are its own.
 pub(super) fn guarded<R>(call: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
+    let payload = match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(done) => return Some(done),
+        Err(payload) => payload,
+    };
+    // What it panicked with may do so again when it is dropped.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+    None
 }
