@@ -42,6 +42,15 @@
 //! # http
 //! # }
 //! ```
+//!
+//! Hyper takes two writes from a socket over HTTP/2 before the peer has taken a byte of them, whatever their
+//! size, and copies them. So [`Config::write_timeout`](crate::Config::write_timeout) counts from the third: a
+//! peer that never opens its window is lost by it only if the server writes more than twice, and else by
+//! keepalive, by default after 45 seconds. Nor are those writes among
+//! [`Config::max_outgoing`](crate::Config::max_outgoing).
+//!
+//! A WebSocket that is idle holds at most 3 KiB of the server's heap, of which the task and what hyper keeps
+//! for the stream are a part.
 
 use std::fmt;
 

@@ -63,6 +63,13 @@
 //! # }
 //! ```
 //!
+//! # Examples
+//!
+//! In the directory `examples`, each run by `cargo run -p wstokio --example NAME`; its first lines say how:
+//! `echo_server` and `axum` serve, `tls_server` and `tls_client` do so over TLS, `http2_client` opens many
+//! sockets on one connection, `proxy` goes through one, `split` uses both halves in tasks of their own,
+//! `ticker` sends to a group and stops in order, `send_file` streams, and `observe` has spans and counters.
+//!
 //! # Features
 //!
 //! - `deflate`: permessage-deflate, by the option `deflate` of the opening handshake; see `deflate`.

@@ -25,7 +25,8 @@
 //! connection as a whole, so that a socket that is not received from never stops the others. What is sent
 //! waits, for each socket, in 64 KiB of the connection's: to have been sent is to have been put there. Where the
 //! server never opens its window, the socket is lost after
-//! [`Config::write_timeout`](crate::Config::write_timeout), as over TCP.
+//! [`Config::write_timeout`](crate::Config::write_timeout), as over TCP. A socket that is idle holds at most
+//! 2 KiB of heap, its task included.
 //!
 //! # Servers
 //!
