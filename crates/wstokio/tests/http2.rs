@@ -277,3 +277,59 @@ async fn the_server_refuses_what_is_no_websocket() {
     origin.headers_mut().insert("origin", "https://evil.example".parse().unwrap());
     assert_eq!(answer(origin).await.status(), StatusCode::FORBIDDEN);
 }
+
+/// How many messages a server could send, why no more, and after how long.
+async fn sent_to_a_closed_window(config: Config) -> (usize, Error, Duration) {
+    let (client, server) = duplex(64 << 10);
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut options = ServerOptions::default();
+    options.config = config.into();
+    let acceptor = Acceptor::new(options);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (response, socket) =
+            acceptor.upgrade(&mut request, |_| Ok(Accept::default())).ok().unwrap();
+        let told = told.clone();
+        tokio::spawn(async move {
+            let mut ws = socket.await.unwrap();
+            let (before, mut taken) = (tokio::time::Instant::now(), 0);
+            let error = loop {
+                match ws.send("hello").await {
+                    Ok(()) => taken += 1,
+                    Err(error) => break error,
+                }
+                // Hyper's own task takes what it can.
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            told.send((taken, error, before.elapsed())).unwrap();
+        });
+        async { Ok::<_, Infallible>(response) }
+    });
+    tokio::spawn(async move {
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.enable_connect_protocol();
+        let _ = http.serve_connection(TokioIo::new(server), service).await;
+    });
+    let (mut requests, mut connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, bytes::Bytes>(client)
+        .await
+        .unwrap();
+    // The settings have come before the answer to the first ping.
+    let mut pings = connection.ping_pong().unwrap();
+    let ping = pings.ping(h2::Ping::opaque());
+    tokio::select! { _ = &mut connection => panic!(), pong = ping => pong.unwrap() };
+    let _stream = requests.send_request(extended_connect(Some("websocket")), false).unwrap();
+    tokio::select! { _ = connection => panic!(), heard = heard.recv() => heard.unwrap() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_server_whose_peer_never_opens_the_window_hyper_takes_two_writes_and_no_more() {
+    let mut config = Config::default();
+    config.keepalive = None;
+    config.write_timeout = Duration::from_secs(7);
+    let (taken, error, after) = sent_to_a_closed_window(config).await;
+    assert!(matches!(error, Error::Timeout(wstokio::Timeout::Write)), "{error}");
+    assert_eq!((taken, after.as_secs()), (2, 7));
+}
