@@ -167,6 +167,10 @@ impl core::error::Error for CloseBodyError {}
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::format;
+
     use super::*;
 
     #[test]
@@ -176,12 +180,62 @@ mod tests {
                 code,
                 1000 | 1001 | 1002 | 1003 | 1007 | 1008 | 1009 | 1010 | 1011 | 1012 | 1013 | 1014
             ) || (3000..5000).contains(&code);
-            assert_eq!(CloseCode::new(code).is_some(), valid, "{code}");
+            assert_eq!(CloseCode::new(code).map(CloseCode::get), valid.then_some(code));
+        }
+    }
+
+    #[test]
+    fn a_code_is_shown_with_what_it_means() {
+        let meanings = [
+            (999, "reserved"),
+            (1000, "normal closure"),
+            (1001, "going away"),
+            (1002, "protocol error"),
+            (1003, "unsupported data"),
+            (1004, "reserved"),
+            (1005, "no status"),
+            (1006, "abnormal closure"),
+            (1007, "invalid payload"),
+            (1008, "policy violation"),
+            (1009, "message too big"),
+            (1010, "mandatory extension missing"),
+            (1011, "internal error"),
+            (1012, "service restart"),
+            (1013, "try again later"),
+            (1014, "bad gateway"),
+            (1015, "TLS handshake failed"),
+            (1016, "reserved"),
+            (2999, "reserved"),
+            (3000, "unauthorized"),
+            (3001, "registered by a library or framework"),
+            (3003, "forbidden"),
+            (3008, "timeout"),
+            (3999, "registered by a library or framework"),
+            (4000, "private use"),
+            (4999, "private use"),
+            (5000, "reserved"),
+        ];
+        for (code, meaning) in meanings {
+            assert_eq!(format!("{}", CloseCode(code)), format!("{code} ({meaning})"));
+            assert_eq!(format!("{:?}", CloseCode(code)), format!("{code} ({meaning})"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_said_in_a_sentence() {
+        let sentences = [
+            (CloseBodyError::OneByte, "a close frame has a body of one byte"),
+            (CloseBodyError::Code(1005), "a close frame has the code 1005, which must not be sent"),
+            (CloseBodyError::Reason, "the reason in a close frame is not valid UTF-8"),
+        ];
+        for (error, sentence) in sentences {
+            assert_eq!(format!("{error}"), sentence);
         }
     }
 
     #[test]
     fn a_body_is_empty_or_a_code_and_a_reason() {
+        assert_eq!(CloseBody::MAX_REASON, 123);
         assert_eq!(CloseBody::parse(b""), Ok(None));
         assert_eq!(CloseBody::parse(b"\x03"), Err(CloseBodyError::OneByte));
         assert_eq!(CloseBody::parse(b"\x03\xec"), Err(CloseBodyError::Code(1004)));

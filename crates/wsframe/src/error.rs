@@ -65,3 +65,34 @@ impl fmt::Display for FrameError {
 }
 
 impl core::error::Error for FrameError {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_header_is_said_in_a_sentence_and_answered_with_a_code() {
+        use FrameError::*;
+        let sentences = [
+            (ReservedBits, "a frame has a reserved bit set that no extension uses"),
+            (ReservedOpCode(11), "a frame has the reserved opcode 0xb"),
+            (Masking(Role::Server), "a frame from a client is not masked"),
+            (Masking(Role::Client), "a frame from a server is masked"),
+            (FragmentedControl, "a control frame is fragmented"),
+            (LongControl, "a control frame is longer than 125 bytes"),
+            (NonMinimalLength, "a frame's length is not in its shortest form"),
+            (LengthTopBit, "a frame's length has its most significant bit set"),
+        ];
+        for (error, sentence) in sentences {
+            assert_eq!(format!("{error}"), sentence);
+            assert_eq!(error.close_code(), CloseCode::PROTOCOL_ERROR);
+        }
+        let error = TooLarge { len: 11, limit: 10 };
+        assert_eq!(format!("{error}"), "a frame of 11 bytes is over the limit of 10");
+        assert_eq!(error.close_code(), CloseCode::MESSAGE_TOO_BIG);
+    }
+}

@@ -314,7 +314,7 @@ impl fmt::Debug for HeaderBuf {
 mod tests {
     extern crate std;
 
-    use std::vec::Vec;
+    use std::{format, vec::Vec};
 
     use super::*;
 
@@ -376,6 +376,26 @@ mod tests {
         };
         assert_eq!(header.rsv, Rsv::RSV1);
         assert_eq!(Header::decode(&[0xe1, 0], &rules), Err(FrameError::ReservedBits));
+    }
+
+    #[test]
+    fn reserved_bits_are_a_set() {
+        assert_eq!(Rsv::RSV1.with(Rsv::RSV3).with(Rsv::RSV1), Rsv(0b101));
+        assert!(Rsv(0b101).contains(Rsv::RSV3) && Rsv::NONE.contains(Rsv::NONE));
+        assert!(!Rsv(0b101).contains(Rsv(0b011)));
+        assert_eq!(format!("{:?}", Rsv::RSV2.with(Rsv::RSV3)), "Rsv(011)");
+    }
+
+    #[test]
+    fn the_bytes_of_an_encoded_header_are_the_same_however_they_are_asked_for() {
+        let masking_key = Some([0x37, 0xfa, 0x21, 0x3d]);
+        let header = Header { masking_key, ..Header::new(OpCode::Text, 0x1234) }.encode();
+        let bytes = [0x81, 0xfe, 0x12, 0x34, 0x37, 0xfa, 0x21, 0x3d];
+        assert_eq!(header.as_slice(), bytes);
+        assert_eq!(header.as_ref(), bytes);
+        let (padded, len) = header.padded();
+        assert_eq!(padded[..len], bytes);
+        assert_eq!(format!("{header:?}"), "[81, fe, 12, 34, 37, fa, 21, 3d]");
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl core::error::Error for Utf8Error {}
 mod tests {
     extern crate std;
 
-    use std::vec::Vec;
+    use std::{format, vec::Vec};
 
     use super::*;
 
@@ -224,6 +224,11 @@ mod tests {
                 check_every_cut(&[first, second, third, fourth]);
             }
         }
+    }
+
+    #[test]
+    fn an_error_is_said_in_a_sentence() {
+        assert_eq!(format!("{}", Utf8Error { valid_up_to: 3 }), "text is not valid UTF-8");
     }
 
     #[test]

@@ -106,3 +106,43 @@ impl Default for State {
         Self::BETWEEN
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn every_byte_in_every_state_does_what_std_says_and_the_table_has_it() {
+        // Each state, and what leads to it.
+        let states: [(u8, &[u8]); 8] = [
+            (BETWEEN, b""),
+            (ONE_TO_COME, b"\xc2"),
+            (TWO_TO_COME, b"\xe1"),
+            (THREE_TO_COME, b"\xf1"),
+            (AFTER_E0, b"\xe0"),
+            (AFTER_ED, b"\xed"),
+            (AFTER_F0, b"\xf0"),
+            (AFTER_F4, b"\xf4"),
+        ];
+        let rows = rows();
+        for byte in 0..=u8::MAX {
+            for (state, before) in states {
+                let after = next(state, byte);
+                let text: Vec<u8> = before.iter().copied().chain([byte]).collect();
+                match core::str::from_utf8(&text) {
+                    Ok(_) => assert_eq!(after, BETWEEN, "{text:02x?}"),
+                    Err(error) if error.error_len().is_some() => assert_eq!(after, WRONG),
+                    Err(_) => assert!(after > WRONG, "{text:02x?}"),
+                }
+                let found = rows[usize::from(byte)] >> (state * WIDTH) & MASK;
+                assert_eq!(found, u64::from(after * WIDTH));
+                assert_eq!(State(state * WIDTH).after(&[byte]), State(after * WIDTH));
+            }
+            assert_eq!(next(WRONG, byte), WRONG);
+        }
+    }
+}
