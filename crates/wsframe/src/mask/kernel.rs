@@ -100,16 +100,18 @@ pub(crate) fn long<const TEXT: bool>(data: &mut [u8], key: u32) -> (u32, bool) {
         ends::<SHORT, TEXT>(data, key, end, &mut seen);
     } else if data.len() <= 2 * BLOCK {
         ends::<BLOCK, TEXT>(data, key, end, &mut seen);
-    } else if let Some(first) = data.first_chunk() {
-        let first = masked::<ALIGN>(first, key);
-        seen.add(&first);
-        let skip = misalignment(data);
-        let (_, rest) = data.split_at_mut(skip);
-        blocks(rest, rotate(key, skip), end, &mut seen);
-        if skip > 0
-            && let Some(to) = data.first_chunk_mut()
-        {
-            *to = first;
+    } else {
+        match (misalignment(data), data.first_chunk()) {
+            (skip @ 1.., Some(first)) => {
+                let first = masked::<ALIGN>(first, key);
+                seen.add(&first);
+                let (_, rest) = data.split_at_mut(skip);
+                blocks(rest, rotate(key, skip), end, &mut seen);
+                if let Some(to) = data.first_chunk_mut() {
+                    *to = first;
+                }
+            }
+            _ => blocks(data, key, end, &mut seen),
         }
     }
     (end, seen.is_ascii())

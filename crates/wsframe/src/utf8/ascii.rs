@@ -24,16 +24,22 @@ pub(crate) fn strides(text: &[u8]) -> usize {
         return if seen.is_ascii() { text.len() } else { 0 };
     };
     seen.add(text.first_chunk::<ALIGN>().map_or(&[], |first| first));
+    let mut other = Seen::<true>::default();
     let mut done = text.as_ptr().addr().wrapping_neg() % ALIGN;
     for stride in text.get(done..).unwrap_or_default().chunks(STRIDE) {
         let (blocks, rest) = stride.as_chunks::<BLOCK>();
+        // Two at a time, so that they need not wait for each other.
         for block in blocks {
-            seen.add(block);
+            for (seen, half) in
+                [&mut seen, &mut other].into_iter().zip(block.as_chunks::<{ BLOCK / 2 }>().0)
+            {
+                seen.add(half);
+            }
         }
         if !rest.is_empty() {
             seen.add(last);
         }
-        if !seen.is_ascii() {
+        if !(seen.is_ascii() && other.is_ascii()) {
             // The first stride vouches for what is before it.
             return if done < ALIGN { 0 } else { done };
         }
