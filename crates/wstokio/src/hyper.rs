@@ -24,7 +24,7 @@
 //! With feature `http2` the same call accepts extended CONNECT (RFC 8441), by which browsers open
 //! WebSockets on an HTTP/2 connection that they have already. They do so only if the server says in its
 //! settings that it speaks it: call
-//! [`enable_connect_protocol`](hyper::server::conn::http2::Builder::enable_connect_protocol) on
+//! [`enable_connect_protocol`](https://docs.rs/hyper/1/hyper/server/conn/http2/struct.Builder.html#method.enable_connect_protocol) on
 //! the builder of servers that have a WebSocket somewhere, and on no others. Serving HTTP/2 needs an
 //! executor, and the request then arrives with method CONNECT: routes that only take GET do not see it.
 //!
