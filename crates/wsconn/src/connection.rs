@@ -150,8 +150,12 @@ impl Connection {
     }
 
     /// What to do with the byte stream once all that is outgoing has been written.
+    #[inline]
     pub fn disposition(&self) -> Disposition {
-        let Some(info) = self.close_info() else { return Disposition::KeepOpen };
+        self.close_info().map_or(Disposition::KeepOpen, |info| self.disposition_of_end(info))
+    }
+
+    fn disposition_of_end(&self, info: &CloseInfo) -> Disposition {
         let pending = !self.outgoing().is_empty();
         match self.state {
             State::Over => Disposition::Close,
@@ -232,6 +236,13 @@ impl Connection {
         let write = self.write_deadline();
         let deadline = if self.state == State::Over { None } else { self.deadline };
         [keepalive, write, deadline].into_iter().flatten().min()
+    }
+
+    /// Whether the only deadline is that of a silence, which whatever comes from the peer moves away.
+    #[cfg(feature = "transport")]
+    #[inline]
+    pub(crate) fn waits_for_silence(&self) -> bool {
+        self.is_open() && self.pinged.is_none() && !self.is_blocked()
     }
 
     /// Does what is due at `now`; nothing if nothing is.

@@ -14,6 +14,10 @@ impl Time {
     /// The origin.
     pub const ZERO: Self = Self(NonZeroU64::MIN);
 
+    /// The last moment there is, which never comes.
+    #[cfg(feature = "transport")]
+    pub(crate) const NEVER: Self = Self(NonZeroU64::MAX);
+
     /// The moment that is `since_origin` after the origin, or the last one there is, some 584 years
     /// after it.
     pub fn from_origin(since_origin: Duration) -> Self {

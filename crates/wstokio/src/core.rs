@@ -66,20 +66,21 @@ impl<S> Core<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
-    /// Has a step done, and then what others have sent meanwhile. Gives also whom that made room for.
+    /// Has a step done.
     pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
         step: impl FnOnce(&mut Driver, &mut Polled<'_, '_, S>) -> Poll<T>,
-    ) -> (Poll<T>, Vec<Waker>) {
+    ) -> Poll<T> {
+        let Self { driver, stream, clock, .. } = self;
+        step(driver, &mut Polled { stream: Pin::new(stream), clock, cx })
+    }
+
+    /// Sends what others have sent meanwhile. Gives whom that made room for.
+    pub(crate) fn drain_outbox(&mut self, cx: &mut Context<'_>) -> Vec<Waker> {
         let Self { driver, outbox, stream, clock, .. } = self;
         let mut io = Polled { stream: Pin::new(stream), clock, cx };
-        let polled = step(driver, &mut io);
-        let wake = match outbox {
-            Some(outbox) => outbox.drain(driver, &mut io),
-            None => Vec::new(),
-        };
-        (polled, wake)
+        outbox.as_mut().map(|outbox| outbox.drain(driver, &mut io)).unwrap_or_default()
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use wsconn::{
-    CloseInfo,
-    transport::{Driver, Inbox},
+    CloseInfo, Delivery, Location,
+    transport::{Driver, Error, Inbox},
 };
 
 use crate::{
@@ -67,7 +67,15 @@ impl<S> Shared<S> {
     }
 
     /// Publishes how the connection ended, and tells the other half, which may be waiting for it.
-    fn note_end(&self, mut core: MutexGuard<'_, Core<S>>) {
+    #[inline]
+    fn note_end(&self, core: MutexGuard<'_, Core<S>>) {
+        if core.driver.close_info().is_some() {
+            self.publish_end(core);
+        }
+    }
+
+    #[cold]
+    fn publish_end(&self, mut core: MutexGuard<'_, Core<S>>) {
         let Some(info) = core.driver.close_info() else { return };
         let news = self.closed.get().is_none();
         if news {
@@ -99,11 +107,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         cx: &Context<'_>,
         step: impl FnOnce(&mut Driver, &mut Polled<'_, '_, S>) -> Poll<T>,
     ) -> Poll<T> {
-        // Before the step, so that no wake-up falls between the two.
-        self.wakers.register(who, cx.waker());
-        let mut cx = Context::from_waker(&self.waker);
-        let (polled, wake) = self.now(|core| core.poll(&mut cx, step));
-        wake.into_iter().for_each(Waker::wake);
+        self.poll_locked(self.lock(), who, cx, step)
+    }
+
+    /// The next event, as [`poll`](Self::poll).
+    pub(crate) fn poll_event(
+        &self,
+        who: Waiter,
+        cx: &Context<'_>,
+        inbox: &mut Inbox,
+        delivery: Delivery,
+    ) -> Poll<Result<Option<Location>, Error>> {
+        let mut core = self.lock();
+        match core.driver.buffered_event(inbox, delivery) {
+            Ok(None) => {
+                self.poll_locked(core, who, cx, |driver, io| driver.poll_event(io, inbox, delivery))
+            }
+            found => {
+                self.note_end(core);
+                Poll::Ready(found)
+            }
+        }
+    }
+
+    fn poll_locked<T>(
+        &self,
+        mut core: MutexGuard<'_, Core<S>>,
+        who: Waiter,
+        cx: &Context<'_>,
+        step: impl FnOnce(&mut Driver, &mut Polled<'_, '_, S>) -> Poll<T>,
+    ) -> Poll<T> {
+        let wakes = self.wakers.wakes();
+        let polled = core.poll(&mut Context::from_waker(&self.waker), step);
+        if polled.is_pending() {
+            self.wakers.register(who, cx.waker(), wakes);
+        }
+        if core.outbox.is_some() {
+            self.drain_outbox(core);
+        } else {
+            self.note_end(core);
+        }
         polled
+    }
+
+    /// Sends what others have sent meanwhile.
+    fn drain_outbox(&self, mut core: MutexGuard<'_, Core<S>>) {
+        let wake = core.drain_outbox(&mut Context::from_waker(&self.waker));
+        self.note_end(core);
+        wake.into_iter().for_each(Waker::wake);
     }
 }

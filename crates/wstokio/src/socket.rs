@@ -342,20 +342,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
             return Poll::Ready(Err(Misuse::MessageUnderWay.into()));
         }
         loop {
-            let buffered = shared.now(|core| core.driver.buffered_event(inbox, delivery))?;
-            let location = match buffered {
-                Some(location) => location,
-                None => {
-                    let waited =
-                        shared.poll(who, cx, |driver, io| driver.poll_event(io, inbox, delivery));
-                    match ready!(waited)? {
-                        Some(location) => location,
-                        None => return Poll::Ready(Ok(None)),
-                    }
-                }
-            };
-            if controls || !location.is_control() {
-                return Poll::Ready(Ok(Some(location)));
+            let location = ready!(shared.poll_event(who, cx, inbox, delivery))?;
+            if controls || !location.as_ref().is_some_and(Location::is_control) {
+                return Poll::Ready(Ok(location));
             }
         }
     }

@@ -1,9 +1,12 @@
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc, PoisonError,
+        atomic::Ordering::{Acquire, Release},
+    },
     task::{Wake, Waker},
 };
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 
 /// Who waits on one connection.
 ///
@@ -14,6 +17,8 @@ use crate::sync::{Mutex, MutexGuard};
 #[derive(Default)]
 pub(crate) struct Wakers {
     waiting: Mutex<[Option<Waker>; 2]>,
+    /// How often they were woken.
+    wakes: AtomicUsize,
 }
 
 /// Who waits.
@@ -24,9 +29,19 @@ pub(crate) enum Waiter {
 }
 
 impl Wakers {
-    /// Notes that `who` is to be woken by `waker`.
-    pub(crate) fn register(&self, who: Waiter, waker: &Waker) {
+    /// How often they were woken: to be asked before it is found out that there is something to wait for.
+    pub(crate) fn wakes(&self) -> usize {
+        self.wakes.load(Acquire)
+    }
+
+    /// Notes that `who` is to be woken by `waker`. If they were woken since there were so many
+    /// [`wakes`](Self::wakes), that was for `who` too, who is woken at once.
+    pub(crate) fn register(&self, who: Waiter, waker: &Waker, wakes: usize) {
         let mut waiting = self.lock();
+        if self.wakes() != wakes {
+            drop(waiting);
+            return waker.wake_by_ref();
+        }
         let [receiver, sender] = &mut *waiting;
         let slot = match who {
             Waiter::Receiver => receiver,
@@ -40,7 +55,10 @@ impl Wakers {
 
     /// Wakes whoever waits.
     pub(crate) fn wake_all(&self) {
-        let [receiver, sender] = std::mem::take(&mut *self.lock());
+        let mut waiting = self.lock();
+        self.wakes.fetch_add(1, Release);
+        let [receiver, sender] = std::mem::take(&mut *waiting);
+        drop(waiting);
         if let (Some(a), Some(b)) = (&receiver, &sender)
             && a.will_wake(b)
         {

@@ -17,7 +17,7 @@ mod wakers;
 
 /// What those files have from here, and the crate from std.
 mod sync {
-    pub(crate) use loom::sync::{Mutex, MutexGuard};
+    pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
 }
 
 /// It is not modelled.

@@ -35,6 +35,9 @@ pub struct Driver {
     failure: Option<io::Error>,
     /// When to close the connection, and how.
     goodbye: Option<Box<Goodbye>>,
+    /// The peer's silence is not too long before this moment: while that is all that is waited for,
+    /// nothing is due.
+    quiet_until: Time,
     meter: Meter,
 }
 
@@ -66,6 +69,7 @@ impl Driver {
             pausing: false,
             failure: None,
             goodbye: None,
+            quiet_until: Time::ZERO,
             meter: Meter::default(),
         }
     }
@@ -223,6 +227,7 @@ impl Driver {
         }
     }
 
+    #[inline]
     fn is_over(&self) -> bool {
         self.connection.disposition() == Disposition::Close
     }
@@ -276,7 +281,15 @@ impl Driver {
     }
 
     /// Writes what is queued. Ready if nothing is left to write, be it because the stream has failed.
+    #[inline]
     fn poll_write(&mut self, io: &mut impl Io) -> Poll<()> {
+        if self.connection.wants_buffer() && !self.unflushed {
+            return Poll::Ready(());
+        }
+        self.poll_write_queued(io)
+    }
+
+    fn poll_write_queued(&mut self, io: &mut impl Io) -> Poll<()> {
         loop {
             while !self.connection.outgoing().is_empty() && !self.is_over() {
                 match io.poll_write(self.connection.outgoing()) {
@@ -317,7 +330,16 @@ impl Driver {
     }
 
     /// Ends the byte stream as the connection says. Ready when nothing is left to wait for.
+    #[inline]
     fn poll_end(&mut self, io: &mut impl Io) -> Poll<()> {
+        if self.connection.close_info().is_none() {
+            return Poll::Pending;
+        }
+        self.poll_end_of_stream(io)
+    }
+
+    #[cold]
+    fn poll_end_of_stream(&mut self, io: &mut impl Io) -> Poll<()> {
         let disposition = self.connection.disposition();
         if disposition != Disposition::KeepOpen && !self.shut_down {
             // Whether that works does not matter: the connection has ended, and the deadline holds.
@@ -386,15 +408,42 @@ impl Driver {
     /// Ready when a deadline has passed and the connection has been told.
     fn poll_timer(&mut self, io: &mut impl Io) -> Poll<()> {
         let goodbye = self.goodbye.as_ref().filter(|_| self.connection.is_open());
-        let deadlines = [self.connection.poll_timeout(), goodbye.map(|goodbye| goodbye.at)];
-        let Some(deadline) = deadlines.into_iter().flatten().min() else { return Poll::Pending };
+        let goodbye = goodbye.map(|goodbye| goodbye.at);
+        let timeout = if self.connection.waits_for_silence() {
+            if self.quiet_until == Time::ZERO {
+                self.look_ahead();
+            }
+            Some(self.quiet_until).filter(|at| *at != Time::NEVER)
+        } else {
+            self.connection.poll_timeout()
+        };
+        let deadline = match (timeout, goodbye) {
+            (Some(a), Some(b)) => a.min(b),
+            (Some(at), None) | (None, Some(at)) => at,
+            (None, None) => return Poll::Pending,
+        };
         ready!(io.poll_deadline(deadline));
         self.handle_timeouts(io.now());
         Poll::Ready(())
     }
 
     /// Does what is due.
+    #[inline]
     fn handle_timeouts(&mut self, now: Time) {
+        let quiet = self.connection.waits_for_silence() && now < self.quiet_until;
+        if !quiet || self.goodbye.is_some() {
+            self.handle_due(now);
+        }
+    }
+
+    /// Whatever comes moves the end of a silence away, so this need not be done for each message.
+    fn look_ahead(&mut self) {
+        if self.connection.waits_for_silence() {
+            self.quiet_until = self.connection.poll_timeout().unwrap_or(Time::NEVER);
+        }
+    }
+
+    fn handle_due(&mut self, now: Time) {
         if let Some(goodbye) = self.goodbye.take_if(|goodbye| goodbye.at <= now) {
             // It may be closing already, and what it is closed with has been checked.
             let _ = self.connection.close(goodbye.code, &goodbye.reason, now);
@@ -403,5 +452,6 @@ impl Driver {
         if let Some(at) = self.connection.pinged() {
             self.meter.pinged(at);
         }
+        self.look_ahead();
     }
 }
