@@ -20,9 +20,9 @@ impl Time {
 
     /// The moment that is `since_origin` after the origin, or the last one there is, some 584 years
     /// after it.
+    #[inline]
     pub fn from_origin(since_origin: Duration) -> Self {
-        let nanos = u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX);
-        Self(NonZeroU64::MIN.saturating_add(nanos))
+        Self::ZERO.after(since_origin)
     }
 
     /// How long after the origin.
@@ -32,13 +32,15 @@ impl Time {
 
     /// How long after `earlier`; zero where it is not.
     pub const fn since(self, earlier: Self) -> Duration {
-        self.since_origin().saturating_sub(earlier.since_origin())
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
     /// The moment `wait` later, or the last one there is.
+    #[inline]
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
-        Self::from_origin(self.since_origin().saturating_add(wait))
+        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
     }
 }
 

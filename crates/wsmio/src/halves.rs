@@ -100,7 +100,7 @@ impl<S: Stream> Receiver<S> {
         let Self { shared, inbox, waiting } = self;
         waiting.begin();
         loop {
-            let location = match shared.now(|core| core.driver.buffered_event(inbox, delivery))? {
+            let location = match shared.now(|core| core.driver.buffered_event(inbox, delivery)) {
                 Some(location) => location,
                 None => {
                     let waited = shared.block(Half::Receiver, waiting, |driver, io| {

@@ -59,6 +59,7 @@ impl<S> Shared<S> {
     }
 
     /// Does what need not wait.
+    #[inline]
     pub(crate) fn now<T>(&self, step: impl FnOnce(&mut Core<S>) -> T) -> T {
         let mut core = self.lock();
         let result = step(&mut core);
@@ -120,12 +121,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     ) -> Poll<Result<Option<Location>, Error>> {
         let mut core = self.lock();
         match core.driver.buffered_event(inbox, delivery) {
-            Ok(None) => {
+            None => {
                 self.poll_locked(core, who, cx, |driver, io| driver.poll_event(io, inbox, delivery))
             }
             found => {
                 self.note_end(core);
-                Poll::Ready(found)
+                Poll::Ready(Ok(found))
             }
         }
     }

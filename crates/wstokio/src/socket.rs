@@ -289,9 +289,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     ///
     /// *Cancel safety*: no message is lost.
     pub async fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
-        let location =
-            poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Messages, false))
-                .await?;
+        let location = match self.buffered_message() {
+            None => {
+                poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Messages, false))
+                    .await?
+            }
+            buffered => buffered,
+        };
         Ok(location.and_then(|location| match self.inbox.event(&location) {
             Event::Message(message) => Some(message),
             _ => None,
@@ -328,6 +332,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
             }
             _ => None,
         }))
+    }
+
+    /// The next message, if it has been read already, as most have with the one before: it takes no
+    /// wait, and is not moved through one.
+    #[inline]
+    fn buffered_message(&mut self) -> Option<Location> {
+        let Self { shared, inbox, unwritten } = self;
+        while unwritten.is_none() && !inbox.is_empty() {
+            let location =
+                shared.now(|core| core.driver.buffered_event(inbox, Delivery::Messages))?;
+            if !location.is_control() {
+                return Some(location);
+            }
+        }
+        None
     }
 
     pub(crate) fn poll_location(

@@ -80,6 +80,7 @@ impl Driver {
     }
 
     /// As [`Connection::close_info`].
+    #[inline]
     pub fn close_info(&self) -> Option<&CloseInfo> {
         self.connection.close_info()
     }
@@ -134,32 +135,36 @@ impl Driver {
         Ok(())
     }
 
-    /// The next event of what has been read already.
-    pub fn buffered_event(
-        &mut self,
-        inbox: &mut Inbox,
-        delivery: Delivery,
-    ) -> Result<Option<Location>, Error> {
-        if delivery == Delivery::Messages && self.connection.is_in_chunks() {
-            return Err(Misuse::MessageUnderWay.into());
+    /// The next event of what has been read already, if there is one: what
+    /// [`poll_event`](Self::poll_event) would give, for less.
+    #[inline]
+    pub fn buffered_event(&mut self, inbox: &mut Inbox, delivery: Delivery) -> Option<Location> {
+        if inbox.is_empty() || self.is_misused(delivery) {
+            return None;
         }
         inbox.give_back(&mut self.connection);
-        if inbox.is_empty() {
-            return Ok(None);
-        }
         let location = self.receive(inbox, delivery);
         self.pausing = location.is_none() && !inbox.is_empty();
-        Ok(location)
+        location
     }
 
-    /// The next event of what is still to be read; `None` once the connection has ended and nothing
-    /// is left to do.
+    /// Whether whole messages are asked for in the middle of one that is delivered in chunks.
+    #[inline]
+    fn is_misused(&self, delivery: Delivery) -> bool {
+        delivery == Delivery::Messages && self.connection.is_in_chunks()
+    }
+
+    /// The next event; `None` once the connection has ended and nothing is left to do.
     pub fn poll_event(
         &mut self,
         io: &mut impl Io,
         inbox: &mut Inbox,
         delivery: Delivery,
     ) -> Poll<Result<Option<Location>, Error>> {
+        if self.is_misused(delivery) {
+            return Poll::Ready(Err(Misuse::MessageUnderWay.into()));
+        }
+        inbox.give_back(&mut self.connection);
         loop {
             if mem::take(&mut self.pausing) {
                 ready!(io.poll_pause());

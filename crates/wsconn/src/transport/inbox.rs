@@ -54,7 +54,9 @@ impl Inbox {
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is left of what has been read.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
