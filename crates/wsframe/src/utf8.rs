@@ -46,6 +46,7 @@ pub(crate) enum Found {
     Ascii,
     /// It is valid, but for up to three bytes at its end: a character that is cut, or the first byte of one,
     /// which may be wrong.
+    #[allow(dead_code, reason = "not every build has an instance that looks beyond ASCII")]
     Valid,
     /// It may be wrong, or be valid.
     Other,
