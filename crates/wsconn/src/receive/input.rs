@@ -197,6 +197,12 @@ impl Input {
     }
 
     fn append(&mut self, piece: &[u8], remaining: u64, fin: bool, limit: u64) {
+        let end = self.filled.saturating_add(piece.len());
+        if let Some(room) = self.message.get_mut(self.filled..end) {
+            room.copy_from_slice(piece);
+            self.filled = end;
+            return;
+        }
         self.message.truncate(self.filled);
         self.reserve(piece.len(), remaining, fin, limit);
         self.message.extend_from_slice(piece);

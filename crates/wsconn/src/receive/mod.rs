@@ -124,11 +124,24 @@ impl Connection {
 
     /// Lets go of the memory kept for messages, unless one is under way. Call it before a wait.
     pub fn release(&mut self) {
-        let _kept = self.input.release();
+        self.take_kept();
+    }
+
+    /// As [`release`](Self::release), and gives it away.
+    pub(crate) fn take_kept(&mut self) -> Vec<u8> {
+        let kept = self.input.release();
         #[cfg(feature = "deflate")]
         if let Some(state) = &mut self.deflate {
-            state.release(_kept);
+            state.release(kept);
+            return Vec::new();
         }
+        kept
+    }
+
+    /// Whether there is no memory for messages.
+    #[cfg(feature = "transport")]
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        self.input.message.capacity() == 0
     }
 
     /// Whether a message is under way of which a chunk has been delivered: the rest of it comes in

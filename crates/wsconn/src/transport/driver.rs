@@ -191,7 +191,7 @@ impl Driver {
                 Poll::Pending => {
                     // A connection that waits owns no buffer.
                     inbox.release();
-                    self.connection.release();
+                    pool::put_message(self.connection.take_kept());
                     ready!(self.poll_timer(io));
                 }
             }
@@ -376,6 +376,10 @@ impl Driver {
         let now = io.now();
         if !is_direct {
             inbox.filled(len, now);
+            // Where a buffer was not enough, much more may follow.
+            if len == pool::BUFFER && self.connection.keeps_nothing() {
+                self.connection.give_back(pool::take_message());
+            }
             return Poll::Ready(Read::More);
         }
         inbox.noted(len, now);

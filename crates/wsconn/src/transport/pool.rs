@@ -1,15 +1,23 @@
 //! Buffers that connections borrow while they have something to read or write.
 //!
-//! Each thread keeps a few. A connection that waits holds none.
+//! Each thread keeps a few, and the process some large ones. A connection that waits holds none.
 
 use alloc::{boxed::Box, vec, vec::Vec};
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Mutex};
 
 /// The size of a buffer, in bytes.
 pub const BUFFER: usize = 64 << 10;
 
 /// The most buffers of each kind that a thread keeps.
 const KEEP: usize = 8;
+
+/// The largest buffer that is kept to assemble a message in, in bytes, and the most of them.
+const MESSAGE: usize = 1 << 20;
+const KEEP_MESSAGES: usize = 8;
+
+/// Of the process, not of each thread: of those there may be one for each connection. Who finds it locked
+/// goes without.
+static MESSAGES: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 std::thread_local! {
     static READ: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
@@ -71,5 +79,22 @@ pub fn put_write(buffer: Vec<u8>) {
                 pool.push(buffer);
             }
         });
+    }
+}
+
+/// A buffer to assemble a large message in; without one that was kept, none. What lies in it is of no
+/// account.
+pub(super) fn take_message() -> Vec<u8> {
+    MESSAGES.try_lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default()
+}
+
+/// Keeps a buffer that a message was assembled in, if it is large and not too large. An allocator that
+/// returned it to the system would have it cleared for the next message.
+pub(super) fn put_message(buffer: Vec<u8>) {
+    if (BUFFER..=MESSAGE).contains(&buffer.capacity())
+        && let Ok(mut kept) = MESSAGES.try_lock()
+        && kept.len() < KEEP_MESSAGES
+    {
+        kept.push(buffer);
     }
 }
