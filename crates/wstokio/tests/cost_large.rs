@@ -1,5 +1,5 @@
 //! What a large message costs. By itself in its process, of which the buffers are that are kept for such.
-#![allow(clippy::unwrap_used)] // this is a test
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
 
 mod support;
 mod wire;
