@@ -9,7 +9,7 @@ use std::{
     sync::mpsc,
 };
 
-use support::{LONG, Running, close, dial, from_client, read_frame, read_frames, read_head};
+use support::{LONG, Running, close, dial, from_client, quiet, read_frame, read_frames, read_head};
 use wsmio::{
     CloseCode, CloseInfo, ConnectionId, Handler, Message, Peer, Side,
     opening::{Accept, Refusal, Request, ServerOptions},
@@ -98,7 +98,9 @@ fn connect(addr: SocketAddr, path: &str) -> (TcpStream, String) {
 #[test]
 fn a_panic_ends_the_connection_it_is_about_and_no_other() {
     let (note, notes) = mpsc::channel();
-    let server = Running::new(1, ServerOptions::default(), move || Panics(note.clone()));
+    let mut options = ServerOptions::default();
+    options.config = quiet().into();
+    let server = Running::new(1, options, move || Panics(note.clone()));
     let (mut bystander, _) = connect(server.addr, "/bystander");
     let told = |expected: &[&str]| {
         for expected in expected {

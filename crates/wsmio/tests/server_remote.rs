@@ -360,10 +360,8 @@ fn a_server_that_stops_says_going_away_to_all_and_ends_when_they_have_answered()
 
 #[test]
 fn a_server_that_stops_does_not_wait_beyond_its_patience_for_a_peer_that_is_stuck() {
-    let mut config = quiet();
-    config.close_timeout = 10 * LONG;
     let mut options = ServerOptions::default();
-    options.config = config.into();
+    options.config = quiet().into();
     let (server, told) = noting(options);
     let mut stuck = client(server.addr);
     let id = opened(&told);

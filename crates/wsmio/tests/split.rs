@@ -231,10 +231,7 @@ fn without_its_receiver_a_sender_sees_the_closing_handshake_through<S: Pair>() {
 fn a_receiver_that_is_dropped_while_the_sender_waits_lets_it_close<S: Pair>() {
     for role in ROLES {
         let (stream, mut peer) = S::pair();
-        let mut config = quiet();
-        // Far longer than this test may take.
-        config.close_timeout = 10 * LONG;
-        let (rx, mut tx) = socket(role, stream, config).split();
+        let (rx, mut tx) = socket(role, stream, quiet()).split();
         let (number, numbers) = mpsc::channel();
         let closing = thread::spawn(move || {
             number.send(thread_number()).unwrap();

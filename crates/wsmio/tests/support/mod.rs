@@ -57,10 +57,11 @@ pub fn socket<S: Stream>(role: Role, stream: S, config: Config) -> WebSocket<S> 
     socket.unwrap()
 }
 
-/// A config without keepalive.
+/// A config without keepalive, that gives up on no peer within the time that a test may take.
 pub fn quiet() -> Config {
     let mut config = Config::default();
     config.keepalive = None;
+    (config.close_timeout, config.write_timeout) = (10 * LONG, 10 * LONG);
     config
 }
 
