@@ -56,6 +56,8 @@ pub(crate) struct NonBlocking<'a, S> {
     origin: Instant,
     deadline: Option<Time>,
     emptied: bool,
+    /// Behind what is read may be the end, of which nothing more is told.
+    ended: bool,
 }
 
 impl Waiting {
@@ -182,10 +184,10 @@ impl<S: Stream> Shared<S> {
             let (polled, deadline, fd) = self.now(|core| {
                 let Core { driver, stream, origin } = core;
                 let fd = stream.as_raw_fd();
-                // Behind what is read may be the end, of which nothing more is told.
                 let ended = waiting.wait.as_ref().is_some_and(Wait::has_ended);
                 let emptied = waiting.emptied && !ended;
-                let mut io = NonBlocking { stream, origin: *origin, deadline: None, emptied };
+                let mut io =
+                    NonBlocking { stream, origin: *origin, deadline: None, emptied, ended };
                 let polled = step(driver, &mut io);
                 waiting.emptied = io.emptied;
                 // One beyond what the clock can tell never comes.
@@ -227,7 +229,10 @@ impl<S: Stream> Io for NonBlocking<'_, S> {
         }
         let read = self.stream.read(buffer);
         self.emptied = match &read {
-            Ok(len) => (1..buffer.len()).contains(len) && self.stream.empties_when_short(),
+            Ok(len) => {
+                let short = (1..buffer.len()).contains(len);
+                short && !self.ended && self.stream.empties_when_short()
+            }
             Err(_) => false,
         };
         pending(read)

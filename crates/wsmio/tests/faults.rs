@@ -10,12 +10,12 @@ use std::{
         fd::{AsRawFd, RawFd},
         unix::net::UnixStream,
     },
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
 };
 
-use support::{Pair, ROLES, close, from_peer_of, quiet, socket};
+use support::{LONG, Pair, ROLES, close, from_peer_of, quiet, socket};
 use wsconn::{OwnedMessage, Role};
 use wsmio::{CloseCause, CloseCode, CloseInfo, Error, Side, Stream, WebSocket};
 use wstest::reference::{self, Frame};
@@ -392,6 +392,32 @@ fn the_end_of_the_stream_is_clean_only_behind_both_close_frames() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn an_end_that_is_told_together_with_the_last_bytes_is_seen() {
+    for role in ROLES {
+        let (stream, mut peer) = <TcpStream as Pair>::pair();
+        let mut ws = socket(role, stream, quiet());
+        let bytes = from_peer_of(role, &[Frame::new(1, "one"), Frame::new(1, "two")]);
+        let first = bytes.len() / 2;
+        peer.write_all(&bytes[..first]).unwrap();
+        assert_eq!(ws.recv().unwrap(), Some("one".into()));
+        // It knows that there is nothing to read, and does not look again before it is told.
+        ws.set_read_timeout(Some(Duration::ZERO));
+        assert!(matches!(ws.recv(), Err(Error::Io(_))));
+        // A part of a frame and the end are told at once.
+        peer.write_all(&bytes[first..first + 3]).unwrap();
+        Stream::shutdown_write(&mut peer).unwrap();
+        ws.set_read_timeout(None);
+        let (telling, told) = mpsc::channel();
+        thread::spawn(move || {
+            assert_eq!(ws.recv().unwrap(), None);
+            telling.send(ws.close_info().cloned()).unwrap();
+        });
+        let info = told.recv_timeout(LONG).expect("it waits for more");
+        assert_eq!(info.unwrap().cause, CloseCause::Eof);
     }
 }
 
