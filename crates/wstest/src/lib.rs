@@ -7,6 +7,8 @@
 //! - [`handshake`]: requests that must be refused, likewise.
 //! - [`drive`]: a bare `Connection` fed with pieces of input.
 //! - [`pair`]: two connections joined by a simulated wire and a virtual clock.
+//! - [`proxy`]: a proxy over loopback that splits, keeps, stalls and cuts what it passes on.
+//! - [`proxied`]: sessions through it, written once, run over every transport.
 //! - [`oracles`]: what fuzzing holds connections against.
 //! - [`alloc`]: an allocator that counts.
 
@@ -28,4 +30,6 @@ pub mod drive;
 pub mod handshake;
 pub mod oracles;
 pub mod pair;
+pub mod proxied;
+pub mod proxy;
 pub mod reference;
