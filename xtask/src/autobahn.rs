@@ -75,7 +75,7 @@ impl Transport {
         }
     }
 
-    /// The crate with the example `autobahn_client`, and the agent it says it is.
+    /// The crate, and the agent it says it is.
     fn package(self) -> &'static str {
         match self {
             Self::Tokio => "wstokio",
@@ -160,8 +160,9 @@ fn against_client(
 ) -> Result<PathBuf> {
     println!("\n== Autobahn against our client over {}", transport.name());
     empty(folder)?;
-    let package = ["--release", "--package", transport.package(), "--example", "autobahn_client"];
-    run_command(workspace.cargo().arg("build").args(package).args(["--features", "deflate"]))?;
+    let name = format!("autobahn_{}", transport.name());
+    let example = ["--release", "--package", transport.package(), "--example", &name];
+    run_command(workspace.cargo().arg("build").args(example).args(["--features", "deflate"]))?;
 
     let port = free_port()?;
     let url = format!("ws://127.0.0.1:{port}");
@@ -172,7 +173,7 @@ fn against_client(
     server.line_with("Cases = ", START)?;
     wait_for(port)?;
 
-    let mut client = Command::new(workspace.target.join("release/examples/autobahn_client"));
+    let mut client = Command::new(workspace.target.join("release/examples").join(name));
     Background::start(client.arg(&url), &folder.join("client.log"))?.finish(WHOLE_RUN)?;
     drop(server);
     Ok(folder.join("report"))

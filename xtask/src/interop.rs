@@ -67,12 +67,12 @@ impl Peer {
     }
 }
 
-/// Our client over this transport. That over another has the same place.
+/// Our client over this transport.
 fn build_client(workspace: &Workspace, transport: &str) -> Result<PathBuf> {
-    let package = format!("ws{transport}");
-    let example = ["--release", "--package", &package, "--example", "interop_client"];
+    let (package, name) = (format!("ws{transport}"), format!("interop_{transport}"));
+    let example = ["--release", "--package", &package, "--example", &name];
     run_command(workspace.cargo().arg("build").args(example).args(["--features", "deflate"]))?;
-    Ok(workspace.target.join("release/examples/interop_client"))
+    Ok(workspace.target.join("release/examples").join(name))
 }
 
 fn against_our_server(peer: &Peer, ws: &Path, transport: &str, folder: &Path) -> Result {

@@ -1,6 +1,6 @@
 //! A blocking client: sends each line it reads and prints what comes back.
 //!
-//! `cargo run -p wsmio --example echo_server`, then `cargo run -p wsmio --example client`.
+//! `cargo run -p wsmio --example event_loop`, then `cargo run -p wsmio --example client`.
 
 use std::io;
 

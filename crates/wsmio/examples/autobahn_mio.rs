@@ -1,0 +1,56 @@
+//! The client that Autobahn's fuzzing server tests: runs every case it has, echoing.
+//!
+//! `cargo run --release -p wsmio --example autobahn_mio -- ws://127.0.0.1:9001`
+
+use std::sync::Arc;
+
+use wsmio::{Config, Connector, Error, Message, opening::ClientOptions};
+
+fn main() -> Result<(), Error> {
+    let server = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
+    let mut config = Config::default();
+    config.max_message_size = 64 << 20;
+    config.max_frame_size = 64 << 20;
+    // Cases 9.3.1 and 9.4.1 send 4 MiB in 65,537 fragments, one more than the default.
+    config.max_fragments = 1 << 20;
+    let mut options = ClientOptions::default();
+    options.config = Arc::new(config);
+    #[cfg(feature = "deflate")]
+    {
+        let mut deflate = wsmio::deflate::DeflateOptions::default();
+        deflate.context_takeover = true;
+        deflate.peer_context_takeover = true;
+        deflate.min_size = 0;
+        options.deflate = Some(deflate);
+    }
+    let connector = Connector::new(options);
+
+    let mut ws = connector.connect(&format!("{server}/getCaseCount"))?;
+    let count = match ws.recv()? {
+        Some(Message::Text(text)) => text.parse().unwrap_or(0),
+        _ => 0,
+    };
+    println!("{count} cases");
+    for case in 1..=count {
+        let ws = connector.connect(&format!("{server}/runCase?case={case}&agent=wsmio"))?;
+        // A connection that the server breaks off is part of the test.
+        if let Err(error) = echo(ws) {
+            println!("case {case}: {error}");
+        }
+    }
+    let mut ws = connector.connect(&format!("{server}/updateReports?agent=wsmio"))?;
+    while ws.recv()?.is_some() {}
+    Ok(())
+}
+
+fn echo(mut ws: wsmio::WebSocket) -> Result<(), Error> {
+    let (rx, tx) = ws.halves();
+    while let Some(message) = rx.recv()? {
+        match tx.feed(message) {
+            // The server closes in the middle of some cases; `recv` tells how it ends.
+            Ok(()) | Err(Error::Closed) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
