@@ -35,7 +35,7 @@ pub(super) fn turn(
     let messages = (batches * workload.in_flight) as f64;
     let each = few.into_iter().zip(many).map(|((name, few), (_, many))| {
         // Of an event loop, a thread that does something else may allocate, once.
-        let more = if (many - few).abs() < 5.0 { 0.0 } else { many - few };
+        let more = if many - few < 5.0 { 0.0 } else { many - few };
         (name, more / messages)
     });
     Ok(each.collect())

@@ -11,7 +11,9 @@ use wsconn::Time;
 use super::slots;
 
 /// How exact the wheel is: what is due comes at most this much late.
-const TICK: Duration = Duration::from_millis(250);
+const TICK_MILLIS: u64 = 250;
+
+const TICKS_PER_SECOND: u64 = 1000 / TICK_MILLIS;
 
 const SLOTS: u64 = 128;
 
@@ -57,7 +59,7 @@ impl Wheel {
         }
         let ahead = self.occupied.rotate_right(((self.tick + 1) % SLOTS) as u32).trailing_zeros();
         let tick = self.tick + 1 + u64::from(ahead);
-        let millis = tick.saturating_mul(TICK.as_millis() as u64);
+        let millis = tick.saturating_mul(TICK_MILLIS);
         Some(Time::from_origin(Duration::from_millis(millis)))
     }
 
@@ -87,7 +89,9 @@ fn short(tick: u64) -> u32 {
 
 /// How many whole ticks after the origin.
 fn ticks(time: Time) -> u64 {
-    u64::try_from(time.since_origin().as_millis() / TICK.as_millis()).unwrap_or(u64::MAX / 2)
+    // In whole seconds and what is left, where as_millis() would divide 128 bits, at each message.
+    let since = time.since_origin();
+    since.as_secs() * TICKS_PER_SECOND + u64::from(since.subsec_millis()) / TICK_MILLIS
 }
 
 #[cfg(test)]
