@@ -181,6 +181,8 @@ pub fn stalls<T: Transport>() {
             verdicts,
         };
         let head = |track: &Track| track.head / 2;
+        // Who gives up with bytes unread, as on a slow machine, would reset the connection.
+        let nothing = |_: &Track| 0;
         let first = |track: &Track| track.head;
         // Behind the ping and the pong.
         let second = |track: &Track| track.frames[1].0.start;
@@ -200,8 +202,8 @@ pub fn stalls<T: Transport>() {
         };
         let idle = [
             stall(0, head, 0, Timeout::Handshake, [unopened(open), unopened(lost)]),
-            stall(0, head, 1, Timeout::Handshake, [unopened(eof), unopened(open)]),
-            stall(1, head, 0, Timeout::Handshake, [unopened(open), opened(eof, 0)]),
+            stall(0, nothing, 1, Timeout::Handshake, [unopened(eof), unopened(open)]),
+            stall(1, nothing, 0, Timeout::Handshake, [unopened(open), opened(eof, 0)]),
             stall(0, first, 1, Timeout::Keepalive, [opened(eof, 0), opened(alive, 0)]),
             stall(1, first, 0, Timeout::Keepalive, [opened(alive, 0), opened(eof, 0)]),
         ];
