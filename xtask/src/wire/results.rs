@@ -85,10 +85,10 @@ pub(crate) fn head(suite: Suite) -> String {
     )
 }
 
-/// The rows of one workload as lines of a table.
+/// The rows as lines of a table.
 pub(crate) fn lines(suite: Suite, rows: &[Row]) -> String {
-    let rate_of = |server: &str| {
-        let row = rows.iter().find(|row| row.server == server)?;
+    let rate_of = |server: &str, workload: &str| {
+        let row = rows.iter().find(|row| row.server == server && row.workload == workload)?;
         Some(row.figures.get("rate")?.median)
     };
     let line = |row: &Row| {
@@ -100,7 +100,7 @@ pub(crate) fn lines(suite: Suite, rows: &[Row]) -> String {
             cells.push(rate.map_or("failed".to_owned(), |rate| {
                 format!("{:.0} ({:.0}–{:.0})", rate.median, rate.low, rate.high)
             }));
-            let of_raw = rate.zip(rate_of(raw(server)));
+            let of_raw = rate.zip(rate_of(raw(server), workload));
             cells.push(of_raw.map_or(String::new(), |(it, raw)| format!("{:.2}", it.median / raw)));
         }
         for (_, name, digits) in columns(suite) {
@@ -300,4 +300,29 @@ fn versions(workspace: &Workspace) -> Value {
         .filter_map(|name| Some((name.to_string(), version(name)?.into())))
         .collect::<Map<_, _>>()
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rate_is_compared_with_raw_tcp_under_the_same_load() {
+        let row = |workload: &str, server: &str, rate: f64| Row {
+            workload: workload.to_owned(),
+            server: server.to_owned(),
+            mode: "batched".to_owned(),
+            kind: "binary".to_owned(),
+            figures: BTreeMap::from([("rate".to_owned(), Spread::of(vec![rate]))]),
+        };
+        let rows = [
+            row("small", "raw-tokio", 100.0),
+            row("small", "wstokio", 90.0),
+            row("large", "raw-tokio", 10.0),
+            row("large", "wstokio", 8.0),
+        ];
+        let lines = lines(Suite::Echo, &rows);
+        let of_raw: Vec<_> = lines.lines().filter_map(|line| line.split(" | ").nth(4)).collect();
+        assert_eq!(of_raw, ["1.00", "0.90", "1.00", "0.80"]);
+    }
 }
