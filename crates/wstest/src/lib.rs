@@ -8,7 +8,7 @@
 //! - [`drive`]: a bare `Connection` fed with pieces of input.
 //! - [`pair`]: two connections joined by a simulated wire and a virtual clock.
 //! - [`proxy`]: a proxy over loopback that splits, keeps, stalls and cuts what it passes on.
-//! - [`proxied`]: sessions through it, written once, run over every transport.
+//! - [`proxied`](mod@proxied): sessions through it, written once, run over every transport.
 //! - [`oracles`]: what fuzzing holds connections against.
 //! - [`alloc`]: an allocator that counts.
 
