@@ -10,7 +10,8 @@ use wsconn::Time;
 
 use super::slots;
 
-/// How exact the wheel is: what is due comes at most this much late.
+/// How exact the wheel is: what is due comes at most so many milliseconds late, and by what one turn of the
+/// loop takes.
 const TICK_MILLIS: u64 = 250;
 
 const TICKS_PER_SECOND: u64 = 1000 / TICK_MILLIS;
