@@ -80,7 +80,7 @@ impl Acceptor {
             }
             Err(failure) => {
                 handshake.linger(self.options.config.fin_timeout);
-                Err(Error::Handshake(failure))
+                Err(failure.into())
             }
         }
     }

@@ -131,7 +131,7 @@ impl Connector {
         handshake.write(opening.request())?;
         let inbox = handshake.read_head(|input| opening.receive(input))?;
         let now = Time::from_origin(origin.elapsed());
-        let opened = opening.finish(random::masking_key, now).map_err(Error::Handshake)?;
+        let opened = opening.finish(random::masking_key, now)?;
         let core = Core::new(stream, opened.connection, origin);
         Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
     }

@@ -56,7 +56,7 @@ impl<'a, S: Stream> Handshake<'a, S> {
         loop {
             let len = self.block(|stream| stream.read(buffer.room()))?;
             if len == 0 {
-                return Err(Error::Handshake(HandshakeFailure::Eof));
+                return Err(HandshakeFailure::Eof.into());
             }
             let progress = receive(buffer.bytes().get(..len).unwrap_or_default());
             if progress.complete {

@@ -256,5 +256,5 @@ impl<S: Stream> Stream for TlsStream<S> {
 }
 
 fn protocol(error: rustls::Error) -> Error {
-    Error::Tls(TlsFailure::Protocol(error))
+    TlsFailure::Protocol(error).into()
 }

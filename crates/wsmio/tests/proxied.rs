@@ -21,7 +21,7 @@ fn cause(error: &Error) -> CloseCause {
     match error {
         Error::Io(_) => CloseCause::Transport,
         Error::Timeout(timeout) => CloseCause::Timeout(*timeout),
-        Error::Handshake(HandshakeFailure::Eof) => CloseCause::Eof,
+        Error::Handshake(failure) if **failure == HandshakeFailure::Eof => CloseCause::Eof,
         error => panic!("no other error is due: {error}"),
     }
 }

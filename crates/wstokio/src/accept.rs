@@ -114,7 +114,7 @@ impl Acceptor {
             Err(failure) => {
                 drop(inbox);
                 handshake::linger(&mut stream, self.options.config.fin_timeout).await;
-                Err(Error::Handshake(failure))
+                Err(failure.into())
             }
         }
     }

@@ -208,7 +208,7 @@ impl Connector {
         handshake::write(&mut stream, opening.request().as_bytes()).await?;
         let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
         let now = Time::from_origin(origin.elapsed());
-        let opened = opening.finish(random::masking_key, now).map_err(Error::Handshake)?;
+        let opened = opening.finish(random::masking_key, now)?;
         let core = Core::new(stream, opened.connection, origin);
         Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
     }

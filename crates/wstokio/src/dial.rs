@@ -52,7 +52,7 @@ pub(crate) async fn connect_through(
         Ok(tcp)
     };
     handshake::until(deadline, Timeout::Proxy, talk).await.map_err(|error| match error {
-        Error::Io(error) => Error::Proxy(ProxyFailure::Io(error)),
+        Error::Io(error) => ProxyFailure::Io(error).into(),
         Error::Timeout(_) => Error::Timeout(Timeout::Proxy),
         error => error,
     })

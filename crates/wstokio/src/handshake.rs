@@ -24,11 +24,11 @@ pub(crate) async fn read_head<S: AsyncRead + Unpin>(
 ) -> Result<Inbox, Error> {
     loop {
         let (buffer, len) = match read(stream).await {
-            Ok((_, 0)) => return Err(Error::Handshake(HandshakeFailure::Eof)),
+            Ok((_, 0)) => return Err(HandshakeFailure::Eof.into()),
             Ok(read) => read,
             // TLS without a close_notify.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(Error::Handshake(HandshakeFailure::Eof));
+                return Err(HandshakeFailure::Eof.into());
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::Io(error)),

@@ -92,6 +92,7 @@
 mod accept;
 #[cfg(feature = "axum")]
 pub mod axum;
+mod calls;
 mod connect;
 mod core;
 mod dial;

@@ -18,6 +18,7 @@ use wsconn::{
 
 use crate::{
     MaybeTls, Remote,
+    calls::{Feed, Recv},
     core::{Core, Polled},
     shared::Shared,
     wakers::Waiter,
@@ -60,7 +61,7 @@ pub struct Receiver<S = MaybeTls> {
 
 /// The sending half of a [`WebSocket`]; see [`WebSocket::split`].
 pub struct Sender<S = MaybeTls> {
-    shared: Arc<Shared<S>>,
+    pub(crate) shared: Arc<Shared<S>>,
     /// What has been read of a message to send and waits for more: the start of a character.
     pub(crate) held: Vec<u8>,
 }
@@ -137,8 +138,8 @@ impl<S> WebSocket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The next message; see [`Receiver::recv`].
-    pub async fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
-        self.receiver.recv().await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message<'_>>, Error>> {
+        self.receiver.recv()
     }
 
     /// The next message, ping or pong; see [`Receiver::recv_event`].
@@ -172,8 +173,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Queues a message; see [`Sender::feed`].
-    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.sender.feed(message).await
+    pub fn feed<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+    ) -> impl Future<Output = Result<(), Error>> {
+        self.sender.feed(message)
     }
 
     /// Queues a message, saying whether to compress it; see [`Sender::feed_as`].
@@ -288,18 +292,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     /// has begun.
     ///
     /// *Cancel safety*: no message is lost.
-    pub async fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
-        let location = match self.buffered_message() {
-            None => {
-                poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Messages, false))
-                    .await?
-            }
-            buffered => buffered,
-        };
-        Ok(location.and_then(|location| match self.inbox.event(&location) {
-            Event::Message(message) => Some(message),
-            _ => None,
-        }))
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message<'_>>, Error>> {
+        Recv::new(self)
     }
 
     /// As [`recv`](Self::recv), but shows pings and pongs too. Pings have been answered already.
@@ -332,21 +326,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
             }
             _ => None,
         }))
-    }
-
-    /// The next message, if it has been read already, as most have with the one before: it takes no
-    /// wait, and is not moved through one.
-    #[inline]
-    fn buffered_message(&mut self) -> Option<Location> {
-        let Self { shared, inbox, unwritten } = self;
-        while unwritten.is_none() && !inbox.is_empty() {
-            let location =
-                shared.now(|core| core.driver.buffered_event(inbox, Delivery::Messages))?;
-            if !location.is_control() {
-                return Some(location);
-            }
-        }
-        None
     }
 
     pub(crate) fn poll_location(
@@ -444,12 +423,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// [`send`](Self::send).
     ///
     /// *Cancel safety*: if dropped while it waits, the message has not been accepted and is not sent.
-    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        if self.shared.now(|core| core.driver.try_queue(message)) {
-            return Ok(());
-        }
-        poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_queue(io, message))).await
+    pub fn feed<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+    ) -> impl Future<Output = Result<(), Error>> {
+        Feed::new(self, message.into())
     }
 
     /// As [`feed`](Self::feed), saying whether to compress the message.

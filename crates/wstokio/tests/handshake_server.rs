@@ -45,7 +45,7 @@ async fn answer(acceptor: &Acceptor, bytes: &[u8]) -> (String, HandshakeFailure)
     };
     let (result, response) = tokio::join!(serving, talking);
     match result {
-        Err(Error::Handshake(failure)) => (response, failure),
+        Err(Error::Handshake(failure)) => (response, *failure),
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it was accepted: {response}"),
     }

@@ -117,7 +117,7 @@ async fn opened<F: Future<Output = ()> + Send + 'static>(
     let Err(Error::Handshake(failure)) = connect(server).await.unwrap().open(URL).await else {
         panic!("it was to fail in the handshake");
     };
-    failure
+    *failure
 }
 
 #[tokio::test]
@@ -133,9 +133,8 @@ async fn settings_without_the_protocol_are_told_before_a_request_is_sent() {
             let _ = done.send(requests);
         });
         let error = connected.await.unwrap_err();
-        let Error::Handshake(HandshakeFailure::Http2(Http2Failure::NotEnabled)) = &error else {
-            panic!("{error}")
-        };
+        let Error::Handshake(failure) = &error else { panic!("{error}") };
+        assert_eq!(**failure, HandshakeFailure::Http2(Http2Failure::NotEnabled));
         assert!(error.to_string().contains("SETTINGS_ENABLE_CONNECT_PROTOCOL"), "{error}");
         assert_eq!(checked.await.unwrap(), 0);
     }
@@ -148,8 +147,9 @@ async fn a_server_that_speaks_http_1_is_a_violation() {
         peer.idle().await;
     });
     let error = error.await.unwrap_err();
-    let Error::Handshake(HandshakeFailure::Http2(Http2Failure::Violation { .. })) = error else {
-        panic!("{error}")
+    let Error::Handshake(failure) = error else { panic!("{error}") };
+    let HandshakeFailure::Http2(Http2Failure::Violation { .. }) = *failure else {
+        panic!("{failure}")
     };
 }
 
@@ -161,9 +161,8 @@ async fn a_server_that_goes_away_at_once_is_told() {
         peer.idle().await;
     });
     let error = error.await.unwrap_err();
-    let Error::Handshake(HandshakeFailure::Http2(Http2Failure::GoAway { code: 13 })) = error else {
-        panic!("{error}")
-    };
+    let Error::Handshake(failure) = &error else { panic!("{error}") };
+    assert_eq!(**failure, HandshakeFailure::Http2(Http2Failure::GoAway { code: 13 }));
     assert!(error.to_string().contains("HTTP_1_1_REQUIRED"), "{error}");
 }
 
@@ -220,9 +219,8 @@ async fn a_goaway_before_the_answer_is_told_and_so_is_one_before_the_next_reques
     going.await.unwrap();
     assert_eq!(ws.recv().await.unwrap(), Some("hi".into()));
     let error = connection.open(URL).await.err().unwrap();
-    let Error::Handshake(HandshakeFailure::Http2(Http2Failure::GoAway { code: 0 })) = error else {
-        panic!("{error}")
-    };
+    let Error::Handshake(failure) = error else { panic!("{error}") };
+    assert_eq!(*failure, HandshakeFailure::Http2(Http2Failure::GoAway { code: 0 }));
 }
 
 #[tokio::test]

@@ -194,21 +194,27 @@ pub(crate) fn cannot_connect(url: &str, error: &Error) -> String {
         }
         Error::Io(_) => "is the address right, and the network up?",
         Error::Timeout(_) => "is this the right port, and no firewall in between?",
-        Error::Tls(TlsFailure::Protocol(rustls::Error::InvalidCertificate(_))) => {
-            "--ca trusts another authority, --insecure any server"
-        }
-        Error::Handshake(HandshakeFailure::Status { status, .. }) => match status {
-            200..=299 | 404 | 405 | 426 => "check the path",
-            300..=399 => "redirects are not followed: give its address yourself",
-            401 => "give one with --header 'Authorization: …'",
-            403 => "it may want another --origin, or a --header that says who you are",
-            500..=599 => "try again later",
+        Error::Tls(failure) => match **failure {
+            TlsFailure::Protocol(rustls::Error::InvalidCertificate(_)) => {
+                "--ca trusts another authority, --insecure any server"
+            }
             _ => "",
         },
-        Error::Handshake(HandshakeFailure::Peer(HandshakeError::Tls)) => "give a wss:// address",
-        Error::Handshake(HandshakeFailure::Eof | HandshakeFailure::Peer(_)) => {
-            "is this a server of WebSockets, and does it want TLS (wss://)?"
-        }
+        Error::Handshake(failure) => match **failure {
+            HandshakeFailure::Status { status, .. } => match status {
+                200..=299 | 404 | 405 | 426 => "check the path",
+                300..=399 => "redirects are not followed: give its address yourself",
+                401 => "give one with --header 'Authorization: …'",
+                403 => "it may want another --origin, or a --header that says who you are",
+                500..=599 => "try again later",
+                _ => "",
+            },
+            HandshakeFailure::Peer(HandshakeError::Tls) => "give a wss:// address",
+            HandshakeFailure::Eof | HandshakeFailure::Peer(_) => {
+                "is this a server of WebSockets, and does it want TLS (wss://)?"
+            }
+            _ => "",
+        },
         _ => "",
     };
     match advice {

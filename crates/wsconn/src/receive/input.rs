@@ -116,17 +116,17 @@ impl Input {
     ) -> Result<Step, Violation> {
         let piece = frame.cut(bytes);
         let took = piece.len();
-        let place = Some(at..at + took);
+        let place = at..at + took;
         let Some((kind, last)) = self.unmask(&mut frame, piece)? else {
             return Ok(Step::of(took));
         };
         let event = if self.chunked || delivery == Delivery::Chunks {
-            let event = Location { what: What::Chunk { kind, last }, place };
+            let event = Location::in_input(What::chunk(kind, last), place);
             let event = (last || took > 0).then_some(event);
             self.chunked |= event.is_some();
             event
         } else if last && self.filled == 0 {
-            Some(Location { what: What::Message(kind), place })
+            Some(Location::in_input(What::message(kind), place))
         } else {
             self.append(piece, frame.remaining, frame.fin, limit);
             last.then(|| self.deliver(kind))
@@ -156,7 +156,7 @@ impl Input {
     /// A message that has been assembled here.
     pub(super) fn deliver(&mut self, kind: Kind) -> Location {
         self.delivered = Delivered::Message;
-        Location { what: What::Message(kind), place: None }
+        Location::held(What::message(kind))
     }
 
     /// The start of a message that was assembled before chunks were asked for, as its first chunk.
@@ -164,7 +164,7 @@ impl Input {
         let kind = self.kind.filter(|_| self.filled > 0)?;
         self.chunked = true;
         self.delivered = Delivered::Message;
-        Some(Location { what: What::Chunk { kind, last: false }, place: None })
+        Some(Location::held(What::chunk(kind, false)))
     }
 
     pub(super) fn end_message(&mut self) {
@@ -311,8 +311,8 @@ impl Input {
         }
         self.chunked = in_chunks && !last;
         self.delivered = Delivered::Message;
-        let what = if in_chunks { What::Chunk { kind, last } } else { What::Message(kind) };
-        Ok(Some(Location { what, place: None }))
+        let what = if in_chunks { What::chunk(kind, last) } else { What::message(kind) };
+        Ok(Some(Location::held(what)))
     }
 }
 

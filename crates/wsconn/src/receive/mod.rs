@@ -32,7 +32,8 @@ pub struct Received {
     /// How many bytes of the input are done with. All of them, unless there is an event.
     ///
     /// Fewer without an event mean that the call has done as much work as one may: few compressed
-    /// bytes can make many. Give others their turn, and call again with the rest.
+    /// bytes can make many. Give others their turn, and call again with the rest. Of an input of 4 GiB and
+    /// more the first 4 GiB, less two bytes, are looked at.
     pub consumed: usize,
     /// Where the first event is; see [`Connection::event`].
     pub event: Option<Location>,
@@ -48,6 +49,8 @@ impl Connection {
     #[inline]
     pub fn receive(&mut self, input: &mut [u8], delivery: Delivery, now: Time) -> Received {
         self.input.let_go();
+        let looked_at = input.len().min(Location::MAX_INPUT);
+        let (input, _) = input.split_at_mut(looked_at);
         match self.whole(input, delivery, now) {
             Some(received) => received,
             None => self.receive_in_steps(input, delivery, now),
@@ -289,11 +292,11 @@ impl Connection {
         }
         self.input.frame = None;
         let mut cut = self.input.control.take();
-        let (payload, place) = match &mut cut {
-            None => (&*piece, Some(at..at + took)),
+        let payload = match &mut cut {
+            None => &*piece,
             Some(cut) => {
                 cut.extend(piece);
-                (cut.as_slice(), None)
+                cut.as_slice()
             }
         };
         let what = match frame.opcode {
@@ -311,10 +314,13 @@ impl Connection {
                 What::Pong
             }
         };
-        if place.is_none() {
+        let event = if cut.is_some() {
             self.input.control = cut;
             self.input.delivered = Delivered::Control;
-        }
-        Ok(Step { event: Some(Location { what, place }), ..Step::of(took) })
+            Location::held(what)
+        } else {
+            Location::in_input(what, at..at + took)
+        };
+        Ok(Step { event: Some(event), ..Step::of(took) })
     }
 }

@@ -39,7 +39,7 @@ impl Connection {
             self.fail(violation, now);
             return Some(Received { consumed: bytes.len(), event: None });
         }
-        let event = Some(Location { what: What::Message(kind), place: Some(len..end) });
+        let event = Some(Location::in_input(What::message(kind), len..end));
         Some(Received { consumed: end, event })
     }
 }

@@ -1,4 +1,4 @@
-use alloc::string::String;
+use alloc::{boxed::Box, string::String};
 use std::{fmt, io};
 
 use super::ProxyFailure;
@@ -6,18 +6,20 @@ use crate::{Misuse, Timeout, opening::HandshakeFailure};
 
 /// What went wrong. A connection that closes is not an error: see
 /// [`CloseInfo`](crate::CloseInfo).
+// Three words: each message that is received or sent makes room for one. What comes once, in an opening
+// handshake, is in a box.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The byte stream failed: the connection was reset, or could not be made.
     Io(io::Error),
     /// The opening handshake failed.
-    Handshake(HandshakeFailure),
+    Handshake(Box<HandshakeFailure>),
     /// The proxy failed, or refused to connect.
-    Proxy(ProxyFailure),
+    Proxy(Box<ProxyFailure>),
     /// TLS failed.
     #[cfg(feature = "tls")]
-    Tls(super::tls::TlsFailure),
+    Tls(Box<super::tls::TlsFailure>),
     /// A wait was too long, and the connection is lost.
     Timeout(Timeout),
     /// The URL cannot be connected to; the text says why.
@@ -70,9 +72,22 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<HandshakeFailure> for Error {
+    fn from(failure: HandshakeFailure) -> Self {
+        Self::Handshake(failure.into())
+    }
+}
+
 impl From<ProxyFailure> for Error {
     fn from(failure: ProxyFailure) -> Self {
-        Self::Proxy(failure)
+        Self::Proxy(failure.into())
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<super::tls::TlsFailure> for Error {
+    fn from(failure: super::tls::TlsFailure) -> Self {
+        Self::Tls(failure.into())
     }
 }
 

@@ -171,10 +171,10 @@ impl TlsFailure {
     /// of the stream.
     pub fn of_handshake(error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::UnexpectedEof {
-            return Error::Tls(Self::Eof);
+            return Self::Eof.into();
         }
         match error.downcast::<rustls::Error>() {
-            Ok(error) => Error::Tls(Self::Protocol(error)),
+            Ok(error) => Self::Protocol(error).into(),
             Err(error) => Error::Io(io::Error::new(
                 error.kind(),
                 format!("the connection failed during the TLS handshake: {error}"),
@@ -256,7 +256,7 @@ fn explain(error: &rustls::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 const NO_ALPN: &str = "the two have no protocol over TLS in common (ALPN); here it is http/1.1";
 
 fn setup(problem: String) -> Error {
-    Error::Tls(TlsFailure::Setup(problem))
+    TlsFailure::Setup(problem).into()
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {

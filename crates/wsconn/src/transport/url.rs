@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::{Error, random};
 use crate::{
     Time,
-    opening::{ClientOpening, ClientOptions},
+    opening::{ClientOpening, ClientOptions, HandshakeFailure},
 };
 
 /// A URL to connect to (RFC 6455 §3).
@@ -139,7 +139,7 @@ impl Url {
         }
         let (host, target) = (self.authority(), self.target());
         ClientOpening::new(options, host, target, random::bytes(), Time::ZERO)
-            .map_err(|error| Error::Handshake(error.into()))
+            .map_err(|error| HandshakeFailure::from(error).into())
     }
 
     fn default_port(&self) -> u16 {

@@ -141,7 +141,7 @@ impl Connector {
         let stream = Self::secure(stream, url, config, deadline).await?;
         match &stream {
             MaybeTls::Tls(tls) if tls.get_ref().1.alpn_protocol() != Some(b"h2") => {
-                Err(Error::Handshake(Http2Failure::NotSpoken.into()))
+                Err(HandshakeFailure::from(Http2Failure::NotSpoken).into())
             }
             _ => Ok(stream),
         }
@@ -171,7 +171,7 @@ where
                 (Poll::Ready(Ok(_)), Poll::Pending) => Poll::Ready(Ok(())),
                 (_, Poll::Ready(Err(error))) => Poll::Ready(Err(failed(error))),
                 (_, Poll::Ready(Ok(()))) => {
-                    Poll::Ready(Err(Error::Handshake(Http2Failure::Ended.into())))
+                    Poll::Ready(Err(HandshakeFailure::from(Http2Failure::Ended).into()))
                 }
                 (Poll::Ready(Err(error)), _) => Poll::Ready(Err(failed(error))),
                 (Poll::Pending, Poll::Pending) => Poll::Pending,
@@ -180,7 +180,7 @@ where
         .await?;
     }
     if !requests.is_extended_connect_protocol_enabled() {
-        return Err(Error::Handshake(Http2Failure::NotEnabled.into()));
+        return Err(HandshakeFailure::from(Http2Failure::NotEnabled).into());
     }
     Ok((requests, connection))
 }
@@ -237,9 +237,8 @@ impl Http2 {
             .map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() })
             .collect();
         let now = Time::from_origin(origin.elapsed());
-        let opened = opening
-            .finish_connect(response.status.as_u16(), &headers, random::masking_key, now)
-            .map_err(Error::Handshake)?;
+        let status = response.status.as_u16();
+        let opened = opening.finish_connect(status, &headers, random::masking_key, now)?;
         let core = Core::new(Http2Stream::new(to, from), opened.connection, origin);
         Ok(WebSocket::new(core, Inbox::default(), opened.subprotocol.map(String::into)))
     }
@@ -247,7 +246,7 @@ impl Http2 {
 
 /// The extended CONNECT (RFC 8441 §4) that asks for `url`.
 fn request(url: &Url, opening: &ClientOpening) -> Result<Request<()>, Error> {
-    let input = |input: InvalidInput| Error::Handshake(HandshakeFailure::Input(input));
+    let input = |input: InvalidInput| Error::from(HandshakeFailure::Input(input));
     let uri = Uri::builder()
         .scheme(if url.is_secure() { uri::Scheme::HTTPS } else { uri::Scheme::HTTP })
         .authority(url.authority())
@@ -286,7 +285,7 @@ fn failure(error: h2::Error) -> Result<Http2Failure, io::Error> {
 
 fn failed(error: h2::Error) -> Error {
     match failure(error) {
-        Ok(failure) => Error::Handshake(failure.into()),
+        Ok(failure) => HandshakeFailure::from(failure).into(),
         Err(error) => Error::Io(error),
     }
 }
