@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
 use wsconn::{
     Time, Timeout,
@@ -36,9 +39,17 @@ pub fn accept<S: Stream>(stream: S) -> Result<WebSocket<S>, Error> {
 
 /// Accepts connections, each to be served by a thread of its own. For many connections per thread
 /// there is [`Server`](crate::Server).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Acceptor {
     options: Arc<ServerOptions>,
+}
+
+impl Default for Acceptor {
+    /// An acceptor with the default options. All such share them, and so do their connections.
+    fn default() -> Self {
+        static OPTIONS: LazyLock<Arc<ServerOptions>> = LazyLock::new(Arc::default);
+        Self { options: OPTIONS.clone() }
+    }
 }
 
 impl Acceptor {

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -48,9 +48,17 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebS
 /// }
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Acceptor {
     options: Arc<ServerOptions>,
+}
+
+impl Default for Acceptor {
+    /// An acceptor with the default options. All such share them, and so do their connections.
+    fn default() -> Self {
+        static OPTIONS: LazyLock<Arc<ServerOptions>> = LazyLock::new(Arc::default);
+        Self { options: OPTIONS.clone() }
+    }
 }
 
 impl Acceptor {
