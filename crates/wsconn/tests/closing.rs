@@ -59,12 +59,24 @@ fn whoever_closes_first_both_know_the_code_the_reason_and_who_it_was() {
                 let info = pair.end(end).close_info();
                 assert_eq!((info.code, info.reason.as_str()), (CloseCode::GOING_AWAY, "bye"));
                 assert_eq!((info.by, info.clean, info.cause), (by, true, CloseCause::Handshake));
+                assert_eq!(info.answer, Some(CloseCode::GOING_AWAY), "the code is echoed");
                 assert!(pair.end(end).closed.is_some(), "closed without a timer");
             }
             // The code is echoed, the reason is not.
             assert_eq!(payloads(&pair.end(role).frames()), [(8, &b"\x03\xe9bye"[..])]);
             assert_eq!(payloads(&pair.other(role).frames()), [(8, &b"\x03\xe9"[..])]);
         }
+    }
+}
+
+#[test]
+fn the_code_of_the_answer_is_told_beside_our_own() {
+    for role in ROLES {
+        let mut connection = new(role);
+        connection.close(CloseCode::GOING_AWAY, "bye", Time::ZERO).unwrap();
+        receive(&mut connection, Frame::new(8, b"\x03\xe8"));
+        let info = connection.close_info().unwrap();
+        assert_eq!((info.code, info.answer), (CloseCode::GOING_AWAY, Some(CloseCode::NORMAL)));
     }
 }
 

@@ -348,6 +348,45 @@ fn a_steady_echo_allocates_nothing() {
     }
 }
 
+/// What has been written makes way for what comes.
+#[test]
+fn a_queue_that_never_runs_empty_does_not_grow() {
+    let mut server = connection(Role::Server, &Arc::new(Config::default()));
+    server.send(&vec![7; 16 * KIB][..]).unwrap();
+    let message = vec![7; KIB - 4];
+    let ((), usage) = measure(|| {
+        for _ in 0..10_000 {
+            server.send(&message[..]).unwrap();
+            server.advance(KIB);
+        }
+    });
+    assert!(usage.peak <= 64 * KIB as i64, "{usage:?}");
+}
+
+/// A message that was assembled leaves its memory to the next one.
+#[test]
+fn what_is_given_back_is_used_again() {
+    let mut client = connection(Role::Client, &Arc::new(Config::default()));
+    let assemble = |client: &mut Connection| {
+        let mut bytes = Frame::new(2, vec![7; 10 * KIB]).encode();
+        let (a, b) = bytes.split_at_mut(9 * KIB);
+        measure(|| {
+            assert!(client.receive(a, Delivery::Messages, Time::ZERO).event.is_none());
+            let received = client.receive(b, Delivery::Messages, Time::ZERO);
+            assert!(received.event.unwrap().is_held());
+        })
+        .1
+    };
+    assert!(assemble(&mut client).allocations > 0);
+    let taken = client.take_delivered();
+    assert_eq!(taken.len(), 10 * KIB);
+    client.give_back(taken);
+    assert_eq!(assemble(&mut client), Usage::default());
+    // The smaller of two is not kept instead of the larger one.
+    client.give_back(Vec::with_capacity(1));
+    assert_eq!(assemble(&mut client), Usage::default());
+}
+
 #[test]
 fn an_idle_connection_holds_nothing_on_the_heap() {
     for role in ROLES {

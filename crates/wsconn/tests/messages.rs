@@ -285,6 +285,48 @@ fn buffers_that_are_lent_and_reclaimed_lose_no_byte() {
 }
 
 #[test]
+fn a_buffer_goes_back_where_it_was_lent_from_unless_more_than_half_of_it_waits() {
+    for role in ROLES {
+        for (waits, comes_back) in [(0, true), (1024, true), (1025, false), (1100, false)] {
+            let mut connection = new(role);
+            assert!(connection.wants_buffer());
+            connection.lend(Vec::with_capacity(2048));
+            assert!(!connection.wants_buffer());
+            let header = if role == Role::Client { 8 } else { 4 };
+            connection.send(&vec![7; 1100 - header][..]).unwrap();
+            assert_eq!(connection.outgoing().len(), 1100);
+            connection.advance(1100 - waits);
+            assert_eq!(connection.reclaim().capacity() == 2048, comes_back, "{waits} bytes wait");
+            assert_eq!(connection.outgoing().len(), waits);
+            assert_eq!(connection.wants_buffer(), waits == 0);
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_is_long_is_offered_to_be_read_where_it_will_lie() {
+    let offered = |len: usize, delivery: Delivery| {
+        let mut client = new(Role::Client);
+        let mut bytes = Frame::new(2, vec![7; len]).encode();
+        let (start, _) = bytes.split_at_mut(10);
+        client.receive(start, delivery, Time::ZERO);
+        client.direct_read(delivery).is_some()
+    };
+    // Of 16 KiB that are still to come, at least; the header has four bytes, or ten.
+    assert!(!offered((16 << 10) + 5, Delivery::Messages));
+    assert!(offered((16 << 10) + 6, Delivery::Messages));
+    assert!(offered(1 << 20, Delivery::Messages));
+    assert!(!offered(1 << 20, Delivery::Chunks));
+}
+
+#[test]
+fn a_connection_tells_its_config() {
+    let mut config = Config::default();
+    config.max_message_size = 12_345;
+    assert_eq!(connection(Role::Server, &Arc::new(config)).config().max_message_size, 12_345);
+}
+
+#[test]
 fn a_frame_that_lies_whole_in_the_input_is_delivered_from_there() {
     let mut server = new(Role::Server);
     let mut input = Frame::new(2, vec![7; 1000]).masked(Some(KEY)).encode();

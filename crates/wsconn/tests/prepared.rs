@@ -123,6 +123,16 @@ mod deflate {
     }
 
     #[test]
+    fn it_is_compressed_from_the_least_size_on() {
+        let least = DeflateOptions::default().min_size;
+        for (len, rsv) in [(least - 1, 0), (least, 4)] {
+            let mut server = with(Role::Server, false, 15);
+            server.send_prepared(&PreparedMessage::new(&*"a".repeat(len))).unwrap();
+            assert_eq!(decode(server.outgoing())[0].rsv, rsv, "{len} bytes");
+        }
+    }
+
+    #[test]
     fn it_is_plain_where_compressing_does_not_pay() {
         let mut state = 1_u32;
         let next = || {

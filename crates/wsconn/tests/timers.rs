@@ -18,6 +18,14 @@ fn at(secs: u64) -> Time {
 
 const NS: Duration = Duration::from_nanos(1);
 
+#[test]
+fn a_moment_tells_how_long_it_is_after_the_origin() {
+    for since in [Duration::ZERO, NS, secs(1), secs(1 << 30)] {
+        let moment = Time::from_origin(since);
+        assert_eq!((moment.since_origin(), moment.since(Time::ZERO)), (since, since));
+    }
+}
+
 /// A config whose connection pings nobody.
 fn quiet() -> Config {
     let mut config = Config::default();
@@ -129,6 +137,20 @@ fn each_piece_of_a_long_message_is_a_sign_of_life() {
 }
 
 #[test]
+fn a_read_straight_into_a_long_message_is_a_sign_of_life_if_it_brings_something() {
+    let mut pair = keepalive(Role::Client);
+    let client = &mut pair.client.connection;
+    let mut bytes = Frame::new(2, vec![0; 100_000]).encode();
+    let delivery = wsconn::Delivery::Messages;
+    client.receive(&mut bytes[..50], delivery, at(10));
+    assert!(client.direct_read(delivery).is_some());
+    client.direct_advance(1, at(20));
+    assert_eq!(client.poll_timeout(), Some(at(45)));
+    client.direct_advance(0, at(30));
+    assert_eq!(client.poll_timeout(), Some(at(45)), "nothing has come");
+}
+
+#[test]
 fn an_unsolicited_pong_is_no_proof_of_life() {
     for role in ROLES {
         let mut pair = keepalive(role);
@@ -229,6 +251,25 @@ fn progress_of_one_byte_starts_the_write_timeout_anew() {
     pair.run();
     assert_eq!(pair.server.connection.poll_timeout(), None);
     assert_eq!(pair.client.events.len(), 1);
+}
+
+#[test]
+fn a_write_of_no_byte_is_no_progress_unless_nothing_is_left() {
+    let mut pair = Pair::new(quiet(), quiet());
+    let server = &mut pair.server.connection;
+    server.send("some bytes").unwrap();
+    assert!(!server.is_blocked());
+    server.blocked(at(1));
+    server.advance(0);
+    assert!(server.is_blocked());
+    assert_eq!(server.poll_timeout(), Some(at(31)));
+    server.advance(server.outgoing().len());
+    assert!(!server.is_blocked());
+    // A stream that has taken everything may still keep it in a buffer of its own.
+    server.blocked(at(2));
+    assert_eq!(server.poll_timeout(), Some(at(32)));
+    server.advance(0);
+    assert_eq!((server.is_blocked(), server.poll_timeout()), (false, None));
 }
 
 #[test]
