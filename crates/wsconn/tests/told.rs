@@ -184,6 +184,12 @@ mod transport {
         ]);
     }
 
+    /// What each call that receives or sends makes room for.
+    #[test]
+    fn an_error_has_three_words() {
+        assert_eq!(size_of::<Error>(), 3 * size_of::<usize>());
+    }
+
     #[test]
     fn an_error_tells_what_it_was_made_of_and_where_it_came_from() {
         let cause = || io::Error::other("the disk is full");
