@@ -409,3 +409,56 @@ fn a_connection_with_deflate_is_send_and_sync() {
     fn check<T: Send + Sync>() {}
     check::<Connection>();
 }
+
+#[test]
+fn a_compressed_message_comes_in_chunks_before_it_has_ended() {
+    let text = "all the same ".repeat(10_000);
+    let mut server = new(Role::Server, takeover());
+    server.send(&text).unwrap();
+    let mut bytes = server.outgoing().to_vec();
+    let end = bytes.len() - 1;
+    let mut client = new(Role::Client, takeover());
+    let mut chunks = |input: &mut [u8], received: &mut String| {
+        let (mut at, mut last) = (0, false);
+        while at < input.len() || !last {
+            let rest = &mut input[at..];
+            let step = client.receive(rest, Delivery::Chunks, Time::ZERO);
+            let Some(location) = step.event else {
+                if rest.is_empty() {
+                    break;
+                }
+                at += step.consumed;
+                continue;
+            };
+            match client.event(rest, location) {
+                wsconn::Event::Chunk(chunk) => {
+                    received.push_str(std::str::from_utf8(chunk.data).unwrap());
+                    last = chunk.last;
+                }
+                event => panic!("{event:?}"),
+            }
+            at += step.consumed;
+            assert_eq!(client.is_in_chunks(), !last);
+        }
+        last
+    };
+    let mut received = String::new();
+    let (start, rest) = bytes.split_at_mut(end);
+    assert!(!chunks(start, &mut received));
+    assert!(received.len() > 1000, "{} bytes have come", received.len());
+    assert!(chunks(rest, &mut received));
+    assert_eq!(received, text);
+}
+
+/// What is inflated does not lie where it is read.
+#[test]
+fn a_compressed_message_is_not_read_to_where_it_will_lie() {
+    for rsv in [0, 4] {
+        let mut client = new(Role::Client, takeover());
+        // A block that is stored.
+        let mut bytes = Frame { rsv, ..Frame::new(2, vec![0; 40_000]) }.encode();
+        let (start, _) = bytes.split_at_mut(8);
+        client.receive(start, Delivery::Messages, Time::ZERO);
+        assert_eq!(client.direct_read(Delivery::Messages).is_some(), rsv == 0);
+    }
+}

@@ -7,7 +7,7 @@ use super::{Delivery, Location, location::What};
 use crate::{Kind, Violation, control::ControlPayload};
 
 /// The most that is offered for one direct read, in bytes.
-const DIRECT_MAX: usize = 512 << 10;
+const DIRECT_MAX: usize = 1 << 20;
 
 /// Below this size, in bytes, a buffer may double; above it grows by a quarter where it is not known
 /// how much is to come.
