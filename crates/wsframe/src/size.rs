@@ -45,6 +45,7 @@ mod tests {
             check::<u32>(remaining, u32::MAX);
             check::<u64>(remaining, u64::MAX);
             assert_eq!(arrived(remaining, 0), 0);
+            assert_eq!(arrived(remaining, 1), usize::from(remaining > 0));
         }
     }
 }

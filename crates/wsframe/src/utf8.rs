@@ -227,6 +227,22 @@ mod tests {
         }
     }
 
+    /// What is left of a piece that is just long may be short, once a character that was cut has ended.
+    #[test]
+    fn a_piece_around_the_length_that_is_long_may_begin_and_end_within_a_character() {
+        for first in ["a", "é", "€", "😀"] {
+            for last in ["", "a", "é", "\u{fffd}"] {
+                for len in SHORT - 4..=SHORT + 4 {
+                    let text = format!("{first}{}{last}", "x".repeat(len));
+                    check_every_cut(text.as_bytes());
+                    let mut bad = text.into_bytes();
+                    bad.extend(b"\xffx");
+                    check_every_cut(&bad);
+                }
+            }
+        }
+    }
+
     #[test]
     fn an_error_is_said_in_a_sentence() {
         assert_eq!(format!("{}", Utf8Error { valid_up_to: 3 }), "text is not valid UTF-8");
