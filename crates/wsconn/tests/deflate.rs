@@ -418,35 +418,32 @@ fn a_compressed_message_comes_in_chunks_before_it_has_ended() {
     let mut bytes = server.outgoing().to_vec();
     let end = bytes.len() - 1;
     let mut client = new(Role::Client, takeover());
-    let mut chunks = |input: &mut [u8], received: &mut String| {
-        let (mut at, mut last) = (0, false);
-        while at < input.len() || !last {
-            let rest = &mut input[at..];
-            let step = client.receive(rest, Delivery::Chunks, Time::ZERO);
-            let Some(location) = step.event else {
-                if rest.is_empty() {
-                    break;
-                }
-                at += step.consumed;
-                continue;
-            };
-            match client.event(rest, location) {
-                wsconn::Event::Chunk(chunk) => {
-                    received.push_str(std::str::from_utf8(chunk.data).unwrap());
-                    last = chunk.last;
-                }
-                event => panic!("{event:?}"),
-            }
-            at += step.consumed;
-            assert_eq!(client.is_in_chunks(), !last);
-        }
-        last
-    };
     let mut received = String::new();
+    let mut chunks = |mut input: &mut [u8], delivery| {
+        let mut last = false;
+        while !input.is_empty() {
+            let step = client.receive(input, delivery, Time::ZERO);
+            if let Some(location) = step.event {
+                match client.event(input, location) {
+                    wsconn::Event::Chunk(chunk) => {
+                        received.push_str(std::str::from_utf8(chunk.data).unwrap());
+                        last = chunk.last;
+                    }
+                    event => panic!("{event:?}"),
+                }
+                assert_eq!(client.is_in_chunks(), !last);
+            }
+            input = input.split_at_mut(step.consumed).1;
+        }
+        let more = client.receive(&mut [], Delivery::Chunks, Time::ZERO);
+        assert_eq!(more.event, None, "all that could be inflated was delivered");
+        (last, received.len())
+    };
     let (start, rest) = bytes.split_at_mut(end);
-    assert!(!chunks(start, &mut received));
-    assert!(received.len() > 1000, "{} bytes have come", received.len());
-    assert!(chunks(rest, &mut received));
+    let (last, len) = chunks(start, Delivery::Chunks);
+    assert!(!last && len > 1000, "{len} bytes have come");
+    // What began in chunks goes on in chunks.
+    assert_eq!(chunks(rest, Delivery::Messages), (true, text.len()));
     assert_eq!(received, text);
 }
 

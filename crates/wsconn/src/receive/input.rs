@@ -193,7 +193,7 @@ impl Input {
 
     /// Frees all there is: nothing more will be delivered.
     pub(crate) fn discard(&mut self) {
-        *self = Self { eof: self.eof, ..Self::default() };
+        *self = Self::default();
     }
 
     fn append(&mut self, piece: &[u8], remaining: u64, fin: bool, limit: u64) {
