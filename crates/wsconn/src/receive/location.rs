@@ -71,8 +71,9 @@ impl Place {
 }
 
 impl Location {
-    /// How much of the input one call looks at, in bytes: no place in it is [`Place::HELD`].
-    pub(super) const MAX_INPUT: usize = (u32::MAX - 1) as usize;
+    /// How much of the input one call looks at, in bytes. No place in it is [`Place::HELD`], which would end
+    /// far behind it.
+    pub(super) const MAX_INPUT: usize = u32::MAX as usize;
 
     /// In this range of the input.
     pub(super) fn in_input(what: What, range: Range<usize>) -> Self {

@@ -33,7 +33,7 @@ pub struct Received {
     ///
     /// Fewer without an event mean that the call has done as much work as one may: few compressed
     /// bytes can make many. Give others their turn, and call again with the rest. Of an input of 4 GiB and
-    /// more the first 4 GiB, less two bytes, are looked at.
+    /// more the first 4 GiB, less one byte, are looked at.
     pub consumed: usize,
     /// Where the first event is; see [`Connection::event`].
     pub event: Option<Location>,
