@@ -133,3 +133,22 @@ fn no_instance_reads_a_byte_before_or_after_the_text() {
         }
     }
 }
+
+/// Each length has its own way to look at its bytes, several of which overlap.
+#[test]
+fn one_byte_that_is_no_text_is_found_wherever_it_is() {
+    let key = [0x37, 0xfa, 0x21, 0x3d];
+    for len in 1..=140 {
+        for wrong in 0..len {
+            let mut payload = vec![b'x'; len];
+            payload[wrong] = 0xff;
+            let plain = payload.clone();
+            let error = Utf8::new().push(&plain).unwrap_err();
+            assert_eq!(error.valid_up_to, wrong, "of {len} bytes");
+            Mask::new(key).apply(&mut payload);
+            let error = Mask::new(key).apply_text(&mut payload, &mut Utf8::new()).unwrap_err();
+            assert_eq!(error.valid_up_to, wrong, "of {len} masked bytes");
+            assert_eq!(wsframe::from_utf8(&plain).is_ok(), std::str::from_utf8(&plain).is_ok());
+        }
+    }
+}
