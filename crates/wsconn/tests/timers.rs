@@ -18,14 +18,6 @@ fn at(secs: u64) -> Time {
 
 const NS: Duration = Duration::from_nanos(1);
 
-#[test]
-fn a_moment_tells_how_long_it_is_after_the_origin() {
-    for since in [Duration::ZERO, NS, secs(1), secs(1 << 30)] {
-        let moment = Time::from_origin(since);
-        assert_eq!((moment.since_origin(), moment.since(Time::ZERO)), (since, since));
-    }
-}
-
 /// A config whose connection pings nobody.
 fn quiet() -> Config {
     let mut config = Config::default();
@@ -49,6 +41,14 @@ fn inject(pair: &mut Pair, role: Role, frame: Frame) {
     while !rest.is_empty() {
         let received = pair.end(role).connection.receive(rest, wsconn::Delivery::Messages, now);
         rest = rest.split_at_mut(received.consumed).1;
+    }
+}
+
+#[test]
+fn a_moment_tells_how_long_it_is_after_the_origin() {
+    for since in [Duration::ZERO, NS, secs(1), secs(1 << 30)] {
+        let moment = Time::from_origin(since);
+        assert_eq!((moment.since_origin(), moment.since(Time::ZERO)), (since, since));
     }
 }
 

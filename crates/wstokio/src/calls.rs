@@ -2,7 +2,7 @@
 //!
 //! Most of them need not wait. The future of an `async fn` keeps what it was called with, and what it awaits, in
 //! memory of its own, and the compiler moves them about in it as a whole just after they were written in
-//! parts. The processor waits for each such move: of an echo of 20 bytes that took half of the time.
+//! parts. The processor waits for each such move: of an echo of 20 bytes that took a third of the time.
 
 use std::{
     pin::Pin,
