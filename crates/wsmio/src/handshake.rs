@@ -54,7 +54,11 @@ impl<'a, S: Stream> Handshake<'a, S> {
     ) -> Result<Inbox, Error> {
         let mut buffer = ReadBuffer::take();
         loop {
-            let len = self.block(|stream| stream.read(buffer.room()))?;
+            let len = match self.block(|stream| stream.read(buffer.room())) {
+                // TLS without a close_notify.
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+                read => read?,
+            };
             if len == 0 {
                 return Err(HandshakeFailure::Eof.into());
             }

@@ -3,6 +3,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
 
+#[cfg(feature = "tls")]
+mod support;
+mod verdict;
+
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, mpsc},
@@ -10,31 +14,62 @@ use std::{
     time::Duration,
 };
 
+use verdict::{end, note};
 use wsmio::{
-    Acceptor, CloseCause, CloseInfo, ConnectionId, Connector, Error, Handler, Message, Peer,
-    Remote, Server, Stream, WebSocket,
-    opening::{ClientOptions, HandshakeFailure, ServerOptions},
+    Acceptor, CloseInfo, ConnectionId, Connector, Error, Handler, Message, Peer, Remote, Server,
+    Stream, WebSocket,
+    opening::{ClientOptions, ServerOptions},
 };
 use wstest::proxied::{CLOSE, Log, PLEASE_CLOSE, Step, Transport, Waits};
 
-fn cause(error: &Error) -> CloseCause {
-    match error {
-        Error::Io(_) => CloseCause::Transport,
-        Error::Timeout(timeout) => CloseCause::Timeout(*timeout),
-        Error::Handshake(failure) if **failure == HandshakeFailure::Eof => CloseCause::Eof,
-        error => panic!("no other error is due: {error}"),
-    }
+#[cfg(feature = "tls")]
+use {support::tls::configs, wsmio::tls::TlsAcceptor};
+
+/// What the messages go over, besides TCP.
+#[derive(Clone, Copy)]
+enum Over {
+    Nothing,
+    #[cfg(feature = "deflate")]
+    Deflate,
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
-/// Notes what a call failed with.
-fn note<T>(result: Result<T, Error>, log: &mut Log) -> Option<T> {
-    match result {
-        Ok(value) => return Some(value),
-        // What any call that sends says after the end.
-        Err(Error::Closed) => {}
-        Err(error) => log.ends.push(cause(&error)),
+impl Over {
+    fn server_options(self, waits: Waits) -> ServerOptions {
+        let mut options = ServerOptions::default();
+        options.config = waits.config.into();
+        options.handshake_timeout = waits.handshake;
+        #[cfg(feature = "deflate")]
+        if matches!(self, Self::Deflate) {
+            options.deflate = Some(Default::default());
+        }
+        options
     }
-    None
+
+    fn connector(self, waits: Waits) -> Connector {
+        let mut options = ClientOptions::default();
+        options.config = waits.config.into();
+        options.handshake_timeout = waits.handshake;
+        #[cfg(feature = "deflate")]
+        if matches!(self, Self::Deflate) {
+            options.deflate = Some(Default::default());
+        }
+        let connector = Connector::new(options);
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => connector.tls(configs().1),
+            _ => connector,
+        }
+    }
+
+    fn url(self) -> &'static str {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => "wss://localhost/",
+            _ => "ws://localhost/",
+        }
+    }
 }
 
 /// Does these steps, or those before one that fails.
@@ -56,35 +91,19 @@ fn steps<S: Stream>(ws: &mut WebSocket<S>, steps: &[Step], log: &mut Log) -> Res
     Ok(())
 }
 
-/// Notes the end of a connection, behind which nothing comes.
-fn over<S: Stream>(ws: &mut WebSocket<S>, log: &mut Log) {
-    loop {
-        match ws.recv() {
-            Ok(Some(message)) => log.message(message),
-            Ok(None) => break,
-            Err(error) => log.ends.push(cause(&error)),
-        }
-    }
-    assert!(ws.recv().unwrap().is_none(), "after the end");
-    log.over(ws.close_info().unwrap());
-}
-
-fn talk(tcp: TcpStream, waits: Waits, todo: &[Step]) -> Log {
-    let mut options = ClientOptions::default();
-    options.config = waits.config.into();
-    options.handshake_timeout = waits.handshake;
-    let opened = Connector::new(options).connect_stream(tcp, "ws://localhost/");
+fn talk(tcp: TcpStream, over: Over, waits: Waits, todo: &[Step]) -> Log {
+    let opened = over.connector(waits).connect_stream(tcp, over.url());
     let mut log = Log::default();
     let Some(mut ws) = note(opened, &mut log) else { return log };
     log.opened = true;
     let done = steps(&mut ws, todo, &mut log);
     note(done, &mut log);
-    over(&mut ws, &mut log);
+    end(&mut ws, &mut log);
     log
 }
 
 /// Echoes until the end, or until it is asked to close.
-fn echo(ws: &mut WebSocket<TcpStream>, log: &mut Log) -> Result<(), Error> {
+fn echo<S: Stream>(ws: &mut WebSocket<S>, log: &mut Log) -> Result<(), Error> {
     let (rx, tx) = ws.halves();
     while let Some(message) = rx.recv()? {
         log.message(message);
@@ -96,42 +115,46 @@ fn echo(ws: &mut WebSocket<TcpStream>, log: &mut Log) -> Result<(), Error> {
     Ok(())
 }
 
-fn serve(listener: &TcpListener, waits: Waits) -> Log {
+fn serve(listener: &TcpListener, over: Over, waits: Waits) -> Log {
     let tcp = listener.accept().unwrap().0;
     tcp.set_nodelay(true).unwrap();
+    let acceptor = Acceptor::new(over.server_options(waits));
     let mut log = Log::default();
-    let opened = Acceptor::new(server_options(waits)).accept(tcp);
-    let Some(mut ws) = note(opened, &mut log) else { return log };
-    log.opened = true;
-    let done = echo(&mut ws, &mut log);
-    note(done, &mut log);
-    over(&mut ws, &mut log);
+    match over {
+        #[cfg(feature = "tls")]
+        Over::Tls => {
+            let tls = TlsAcceptor::new(configs().0).accept(tcp);
+            if let Some(tls) = note(tls, &mut log) {
+                serve_on(tls, &acceptor, &mut log);
+            }
+        }
+        _ => serve_on(tcp, &acceptor, &mut log),
+    }
     log
 }
 
-fn server_options(waits: Waits) -> ServerOptions {
-    let mut options = ServerOptions::default();
-    options.config = waits.config.into();
-    options.handshake_timeout = waits.handshake;
-    options
+fn serve_on<S: Stream>(stream: S, acceptor: &Acceptor, log: &mut Log) {
+    let opened = acceptor.accept(stream);
+    let Some(mut ws) = note(opened, log) else { return };
+    log.opened = true;
+    let done = echo(&mut ws, log);
+    note(done, log);
+    end(&mut ws, log);
 }
 
 /// A client and a server that block.
-struct Blocking;
+struct Blocking(Over);
 
 impl Transport for Blocking {
     type Server = JoinHandle<Log>;
 
     const TELLS_FAILED_OPENINGS: bool = true;
 
-    fn new() -> Self {
-        Self
-    }
-
     fn serve(&self, waits: Waits) -> (SocketAddr, Self::Server) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let serving = thread::spawn(move || serve(&listener, waits));
+        let over = self.0;
+        let serving = thread::spawn(move || serve(&listener, over, waits));
         (addr, serving)
     }
 
@@ -140,12 +163,12 @@ impl Transport for Blocking {
     }
 
     fn talk(&self, tcp: TcpStream, waits: Waits, steps: &[Step]) -> Log {
-        talk(tcp, waits, steps)
+        talk(tcp, self.0, waits, steps)
     }
 }
 
 /// The same client, and the event loop.
-struct EventLoop;
+struct EventLoop(Over);
 
 /// An event loop with one connection.
 struct Loop {
@@ -189,13 +212,9 @@ impl Transport for EventLoop {
 
     const TELLS_FAILED_OPENINGS: bool = false;
 
-    fn new() -> Self {
-        Self
-    }
-
     fn serve(&self, waits: Waits) -> (SocketAddr, Loop) {
         let addr = "127.0.0.1:0".parse().unwrap();
-        let server = Server::bind_with(addr, 1, server_options(waits)).unwrap();
+        let server = Server::bind_with(addr, 1, self.0.server_options(waits)).unwrap();
         let (addr, remote) = (server.local_addr(), server.remote());
         let (closing, closed) = mpsc::channel();
         let log = Arc::<Mutex<Log>>::default();
@@ -215,14 +234,31 @@ impl Transport for EventLoop {
     }
 
     fn talk(&self, tcp: TcpStream, waits: Waits, steps: &[Step]) -> Log {
-        talk(tcp, waits, steps)
+        talk(tcp, self.0, waits, steps)
     }
 }
 
 mod blocking {
-    wstest::proxied!(super::Blocking);
+    wstest::proxied!(super::Blocking(super::Over::Nothing));
 }
 
 mod event_loop {
-    wstest::proxied!(super::EventLoop);
+    wstest::proxied!(super::EventLoop(super::Over::Nothing));
+}
+
+/// Without stalls: a message that is long for the system's buffers is none when it is compressed.
+#[cfg(feature = "deflate")]
+mod compressed {
+    mod blocking {
+        wstest::proxied!(crate::Blocking(crate::Over::Deflate), split cuts held);
+    }
+
+    mod event_loop {
+        wstest::proxied!(crate::EventLoop(crate::Over::Deflate), split cuts held);
+    }
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    wstest::proxied!(super::Blocking(super::Over::Tls), split blind_cuts);
 }

@@ -3,6 +3,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
 
+#[cfg(feature = "tls")]
+mod tls_support;
+mod verdict;
+
 use std::{
     net::{self, SocketAddr},
     time::{Duration, Instant},
@@ -14,30 +18,72 @@ use tokio::{
     runtime::Runtime,
     task::JoinHandle,
 };
+use verdict::{end, note};
 use wstest::proxied::{CLOSE, Log, PLEASE_CLOSE, Step, Transport, Waits};
 use wstokio::{
-    Acceptor, CloseCause, Connector, Error, MaybeTls, WebSocket,
-    opening::{ClientOptions, HandshakeFailure, ServerOptions},
+    Acceptor, Connector, Error, MaybeTls, WebSocket,
+    opening::{ClientOptions, ServerOptions},
+};
+#[cfg(feature = "tls")]
+use {
+    std::sync::Arc,
+    wstokio::tls::{
+        TlsAcceptor,
+        rustls::{ClientConfig, ServerConfig},
+    },
 };
 
-fn cause(error: &Error) -> CloseCause {
-    match error {
-        Error::Io(_) => CloseCause::Transport,
-        Error::Timeout(timeout) => CloseCause::Timeout(*timeout),
-        Error::Handshake(failure) if **failure == HandshakeFailure::Eof => CloseCause::Eof,
-        error => panic!("no other error is due: {error}"),
-    }
+/// What the messages go over, besides TCP.
+#[derive(Clone)]
+enum Over {
+    Nothing,
+    #[cfg(feature = "deflate")]
+    Deflate,
+    #[cfg(feature = "tls")]
+    Tls(Arc<ServerConfig>, Arc<ClientConfig>),
 }
 
-/// Notes what a call failed with.
-fn note<T>(result: Result<T, Error>, log: &mut Log) -> Option<T> {
-    match result {
-        Ok(value) => return Some(value),
-        // What any call that sends says after the end.
-        Err(Error::Closed) => {}
-        Err(error) => log.ends.push(cause(&error)),
+impl Over {
+    #[cfg(feature = "tls")]
+    fn tls() -> Self {
+        let authority = tls_support::Authority::new();
+        Self::Tls(authority.server("localhost").into(), authority.client().into())
     }
-    None
+
+    fn acceptor(&self, waits: Waits) -> Acceptor {
+        let mut options = ServerOptions::default();
+        options.config = waits.config.into();
+        options.handshake_timeout = waits.handshake;
+        #[cfg(feature = "deflate")]
+        if matches!(self, Self::Deflate) {
+            options.deflate = Some(Default::default());
+        }
+        Acceptor::new(options)
+    }
+
+    fn connector(&self, waits: Waits) -> Connector {
+        let mut options = ClientOptions::default();
+        options.config = waits.config.into();
+        options.handshake_timeout = waits.handshake;
+        #[cfg(feature = "deflate")]
+        if matches!(self, Self::Deflate) {
+            options.deflate = Some(Default::default());
+        }
+        let connector = Connector::new(options);
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(_, client) => connector.tls(client.clone()),
+            _ => connector,
+        }
+    }
+
+    fn url(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(..) => "wss://localhost/",
+            _ => "ws://localhost/",
+        }
+    }
 }
 
 /// Does these steps, or those before one that fails.
@@ -63,35 +109,22 @@ async fn steps(
     Ok(())
 }
 
-/// Notes the end of a connection, behind which nothing comes.
-async fn over<S: AsyncRead + AsyncWrite + Unpin>(ws: &mut WebSocket<S>, log: &mut Log) {
-    loop {
-        match ws.recv().await {
-            Ok(Some(message)) => log.message(message),
-            Ok(None) => break,
-            Err(error) => log.ends.push(cause(&error)),
-        }
-    }
-    assert!(ws.recv().await.unwrap().is_none(), "after the end");
-    log.over(ws.close_info().unwrap());
-}
-
-async fn talk(tcp: TcpStream, waits: Waits, todo: Vec<Step>) -> Log {
-    let mut options = ClientOptions::default();
-    options.config = waits.config.into();
-    options.handshake_timeout = waits.handshake;
-    let opened = Connector::new(options).connect_stream(tcp, "ws://localhost/").await;
+async fn talk(tcp: TcpStream, over: Over, waits: Waits, todo: Vec<Step>) -> Log {
+    let opened = over.connector(waits).connect_stream(tcp, over.url()).await;
     let mut log = Log::default();
     let Some(mut ws) = note(opened, &mut log) else { return log };
     log.opened = true;
     let done = steps(&mut ws, &todo, &mut log).await;
     note(done, &mut log);
-    over(&mut ws, &mut log).await;
+    end(&mut ws, &mut log).await;
     log
 }
 
 /// Echoes until the end, or until it is asked to close.
-async fn echo(ws: &mut WebSocket<TcpStream>, log: &mut Log) -> Result<(), Error> {
+async fn echo<S>(ws: &mut WebSocket<S>, log: &mut Log) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (rx, tx) = ws.halves();
     while let Some(message) = rx.recv().await? {
         log.message(message);
@@ -103,63 +136,95 @@ async fn echo(ws: &mut WebSocket<TcpStream>, log: &mut Log) -> Result<(), Error>
     Ok(())
 }
 
-async fn serve(listener: TcpListener, waits: Waits) -> Log {
-    let mut options = ServerOptions::default();
-    options.config = waits.config.into();
-    options.handshake_timeout = waits.handshake;
+async fn serve(listener: TcpListener, over: Over, waits: Waits) -> Log {
     let (tcp, _) = listener.accept().await.unwrap();
     drop(listener);
     tcp.set_nodelay(true).unwrap();
+    let acceptor = over.acceptor(waits);
     let mut log = Log::default();
-    let opened = Acceptor::new(options).accept(tcp).await;
-    let Some(mut ws) = note(opened, &mut log) else { return log };
-    log.opened = true;
-    let done = echo(&mut ws, &mut log).await;
-    note(done, &mut log);
-    over(&mut ws, &mut log).await;
+    match over {
+        #[cfg(feature = "tls")]
+        Over::Tls(server, _) => {
+            let tls = TlsAcceptor::new(server).accept(tcp).await;
+            if let Some(tls) = note(tls, &mut log) {
+                serve_on(tls, &acceptor, &mut log).await;
+            }
+        }
+        _ => serve_on(tcp, &acceptor, &mut log).await,
+    }
     log
 }
 
+async fn serve_on<S>(stream: S, acceptor: &Acceptor, log: &mut Log)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let opened = acceptor.accept(stream).await;
+    let Some(mut ws) = note(opened, log) else { return };
+    log.opened = true;
+    let done = echo(&mut ws, log).await;
+    note(done, log);
+    end(&mut ws, log).await;
+}
+
 /// A client and a server in tasks of their own, on two threads.
-struct Tasks(Runtime);
+struct Tasks {
+    runtime: Runtime,
+    over: Over,
+}
+
+impl Tasks {
+    fn new(over: Over) -> Self {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        Self { runtime: builder.worker_threads(2).enable_all().build().unwrap(), over }
+    }
+}
 
 impl Transport for Tasks {
     type Server = JoinHandle<Log>;
 
     const TELLS_FAILED_OPENINGS: bool = true;
 
-    fn new() -> Self {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        Self(builder.worker_threads(2).enable_all().build().unwrap())
-    }
-
     fn serve(&self, waits: Waits) -> (SocketAddr, Self::Server) {
-        let listener = self.0.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = self.runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
-        (addr, self.0.spawn(serve(listener, waits)))
+        (addr, self.runtime.spawn(serve(listener, self.over.clone(), waits)))
     }
 
     fn served(&self, server: Self::Server, _opened: bool) -> Log {
-        self.0.block_on(server).unwrap()
+        self.runtime.block_on(server).unwrap()
     }
 
     fn talk(&self, tcp: net::TcpStream, waits: Waits, steps: &[Step]) -> Log {
-        let steps = steps.to_vec();
-        let talking = self.0.spawn(async move {
+        let (steps, over) = (steps.to_vec(), self.over.clone());
+        let talking = self.runtime.spawn(async move {
             tcp.set_nonblocking(true).unwrap();
-            talk(TcpStream::from_std(tcp).unwrap(), waits, steps).await
+            talk(TcpStream::from_std(tcp).unwrap(), over, waits, steps).await
         });
-        self.0.block_on(talking).unwrap()
+        self.runtime.block_on(talking).unwrap()
     }
 
     fn assert_idle(&self) {
         // A task tells its result just before it is gone.
         let start = Instant::now();
-        while self.0.metrics().num_alive_tasks() > 0 {
+        while self.runtime.metrics().num_alive_tasks() > 0 {
             assert!(start.elapsed() < Duration::from_secs(60), "a task is left");
             std::thread::yield_now();
         }
     }
 }
 
-wstest::proxied!(Tasks);
+mod plain {
+    wstest::proxied!(super::Tasks::new(super::Over::Nothing));
+}
+
+/// Without stalls: a message that is long for the system's buffers is none when it is compressed.
+#[cfg(feature = "deflate")]
+mod compressed {
+    wstest::proxied!(super::Tasks::new(super::Over::Deflate), split cuts held);
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    wstest::proxied!(super::Tasks::new(super::Over::tls()), split blind_cuts);
+}

@@ -75,14 +75,14 @@ fn tracks<T: Transport>(transport: &T, session: &Session) -> [Track; 2] {
 }
 
 /// Whatever the pieces in which both directions come, nobody sees them.
-pub fn split<T: Transport>() {
+pub fn split<T: Transport>(transport: impl FnOnce() -> T) {
     let _alone = alone();
-    let transport = T::new();
+    let transport = &transport();
     for closer in CLOSERS {
         let session = Session::new(closer);
         for size in [1, 2, 3, 7] {
             let plans = [Plan::Split(size), Plan::Split(size)];
-            session.run(&transport, plans, NONE_SHORT, session.clean());
+            session.run(transport, plans, NONE_SHORT, session.clean());
         }
     }
 }
@@ -108,20 +108,48 @@ fn cut(session: &Session, way: usize, track: &Track, at: usize, cause: CloseCaus
 }
 
 /// Both sides are told once, and the same, wherever one direction ends or the connection is reset.
-pub fn cuts<T: Transport>() {
+pub fn cuts<T: Transport>(transport: impl FnOnce() -> T) {
     let _alone = alone();
-    let transport = T::new();
+    let transport = &transport();
     for closer in CLOSERS {
         let session = Session::new(closer);
-        for (way, track) in tracks(&transport, &session).iter().enumerate() {
+        for (way, track) in tracks(transport, &session).iter().enumerate() {
             for at in track.cuts() {
-                for (plan, cause) in
-                    [(Plan::End(at), CloseCause::Eof), (Plan::Reset(at), CloseCause::Transport)]
-                {
-                    let mut plans = [Plan::Pass, Plan::Pass];
-                    plans[way] = plan;
+                for (plans, cause) in cut_at(way, at) {
                     let verdicts = cut(&session, way, track, at, cause);
-                    session.run(&transport, plans, NONE_SHORT, verdicts);
+                    session.run(transport, plans, NONE_SHORT, verdicts);
+                }
+            }
+        }
+    }
+}
+
+/// The direction ends at this byte, or the connection is reset there; and what both sides name as the cause.
+fn cut_at(way: usize, at: usize) -> [([Plan; 2], CloseCause); 2] {
+    [(Plan::End(at), CloseCause::Eof), (Plan::Reset(at), CloseCause::Transport)].map(
+        |(plan, cause)| {
+            let mut plans = [Plan::Pass, Plan::Pass];
+            plans[way] = plan;
+            (plans, cause)
+        },
+    )
+}
+
+/// Wherever a session is cut whose bytes do not show what a cut means, both sides are told once: that it ended
+/// well, and then they have received all, or why it did not.
+pub fn blind_cuts<T: Transport>(transport: impl FnOnce() -> T) {
+    let _alone = alone();
+    let transport = &transport();
+    for closer in CLOSERS {
+        let mut session = Session::new(closer);
+        // So that most cuts are not in one long message.
+        session.messages.pop();
+        let pass = [Plan::Pass, Plan::Pass];
+        let passed = session.run(transport, pass, NONE_SHORT, session.clean());
+        for (way, bytes) in passed.iter().enumerate() {
+            for at in (0..bytes.len()).step_by(53) {
+                for (plans, cause) in cut_at(way, at) {
+                    session.run_cut(transport, plans, cause);
                 }
             }
         }
@@ -129,12 +157,12 @@ pub fn cuts<T: Transport>() {
 }
 
 /// What is kept for a while and then comes all at once is as if it had come before.
-pub fn held<T: Transport>() {
+pub fn held<T: Transport>(transport: impl FnOnce() -> T) {
     let _alone = alone();
-    let transport = T::new();
+    let transport = &transport();
     for closer in CLOSERS {
         let session = Session { at_once: true, ..Session::new(closer) };
-        let [there, back] = &tracks(&transport, &session);
+        let [there, back] = &tracks(transport, &session);
         // The client closes when it has received all; its answer to a close frame comes after that.
         let sent = there.head..there.close();
         let answered = match closer {
@@ -147,7 +175,7 @@ pub fn held<T: Transport>() {
             [Plan::Pass, Plan::Hold(answered.clone())],
             [Plan::Hold(sent), Plan::Hold(answered)],
         ] {
-            session.run(&transport, plans, NONE_SHORT, session.clean());
+            session.run(transport, plans, NONE_SHORT, session.clean());
         }
     }
 }
@@ -164,16 +192,16 @@ struct Stall {
 
 /// Whoever waits for what does not come gives up by the deadline that is for it, and the other side is told
 /// of the end as soon as it can be.
-pub fn stalls<T: Transport>() {
+pub fn stalls<T: Transport>(transport: impl FnOnce() -> T) {
     let _alone = alone();
-    let transport = T::new();
+    let transport = &transport();
     let opened = Verdict::new;
     let unopened = Verdict::unopened;
     let late = CloseCause::Timeout;
     let (clean, eof, lost) = (CloseCause::Handshake, CloseCause::Eof, CloseCause::Transport);
     for closer in CLOSERS {
         let mut session = Session { messages: Vec::new(), ..Session::new(closer) };
-        let tracks = tracks(&transport, &session);
+        let tracks = tracks(transport, &session);
         let stall = |way: usize, at: fn(&Track) -> usize, side, timeout, verdicts| Stall {
             way,
             at: at(&tracks[way]),
@@ -217,7 +245,7 @@ pub fn stalls<T: Transport>() {
                 plans[stall.way] = Plan::Stall(stall.at);
                 let mut short = NONE_SHORT;
                 short[stall.short.0] = Some(stall.short.1);
-                session.run(&transport, plans, short, stall.verdicts);
+                session.run(transport, plans, short, stall.verdicts);
             }
         };
         run(&session, &closing);
@@ -234,28 +262,43 @@ fn alone() -> impl Drop {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The tests of a transport.
+/// The tests of a transport: all of those for bytes that are frames as they are, or these.
 #[macro_export]
 macro_rules! proxied {
-    ($transport:ty) => {
+    (@split $transport:expr) => {
         #[test]
         fn a_session_in_pieces_of_any_size_is_whole_and_clean() {
-            $crate::proxied::split::<$transport>();
+            $crate::proxied::split(|| $transport);
         }
-
+    };
+    (@cuts $transport:expr) => {
         #[test]
         fn wherever_a_proxy_cuts_a_session_both_sides_have_one_verdict() {
-            $crate::proxied::cuts::<$transport>();
+            $crate::proxied::cuts(|| $transport);
         }
-
+    };
+    (@blind_cuts $transport:expr) => {
         #[test]
-        fn what_a_proxy_stalls_is_given_up_by_the_deadline_that_is_for_it() {
-            $crate::proxied::stalls::<$transport>();
+        fn wherever_a_proxy_cuts_a_session_both_sides_have_one_verdict() {
+            $crate::proxied::blind_cuts(|| $transport);
         }
-
+    };
+    (@held $transport:expr) => {
         #[test]
         fn what_a_proxy_keeps_and_then_lets_go_is_as_if_nothing_had_happened() {
-            $crate::proxied::held::<$transport>();
+            $crate::proxied::held(|| $transport);
         }
+    };
+    (@stalls $transport:expr) => {
+        #[test]
+        fn what_a_proxy_stalls_is_given_up_by_the_deadline_that_is_for_it() {
+            $crate::proxied::stalls(|| $transport);
+        }
+    };
+    ($transport:expr) => {
+        $crate::proxied!($transport, split cuts held stalls);
+    };
+    ($transport:expr, $($test:ident)+) => {
+        $($crate::proxied!(@$test $transport);)+
     };
 }

@@ -21,9 +21,6 @@ pub trait Transport: Sync {
     /// Whether its server tells of opening handshakes that fail.
     const TELLS_FAILED_OPENINGS: bool;
 
-    /// What runs it.
-    fn new() -> Self;
-
     /// Starts a server that echoes on one connection, and closes it when it is asked for
     /// [`PLEASE_CLOSE`].
     fn serve(&self, waits: Waits) -> (SocketAddr, Self::Server);
@@ -124,6 +121,22 @@ impl Log {
         }
         self.info = Some(info.clone());
     }
+
+    /// Panics unless it was told once: that it ended well, with all of `messages` received, or that the stream
+    /// ended or failed.
+    pub fn check(&self, messages: &[OwnedMessage], case: &str) {
+        let case = format!("{case}: {:?}, {:?}", self.ends, self.info);
+        assert!(messages.starts_with(&self.messages), "{case}");
+        let [end] = self.ends[..] else { panic!("{case}") };
+        let clean = end == CloseCause::Handshake;
+        assert!(clean || matches!(end, CloseCause::Eof | CloseCause::Transport), "{case}");
+        assert!(!clean || self.messages == messages, "{case}");
+        assert_eq!(self.info.is_some(), self.opened, "{case}");
+        let Some(info) = &self.info else { return };
+        assert_eq!((info.cause, info.clean), (end, clean), "{case}");
+        let code = if clean { CLOSE.0 } else { CloseCode::ABNORMAL };
+        assert_eq!(info.code, code, "{case}");
+    }
 }
 
 /// What one side must come to.
@@ -204,14 +217,53 @@ impl Session {
         verdicts: [Verdict; 2],
     ) -> [Vec<u8>; 2] {
         let case = format!("closed by the {:?}, {plans:?}, short waits {short:?}", self.closer);
+        // Whoever waits for what is stalled hears of the end only when the proxy goes away.
+        let stuck = [(0, 1), (1, 0)].map(|(stuck, other)| {
+            short[other].is_some() && verdicts[stuck].cause == CloseCause::Transport
+        });
+        let ([client, server], passed) =
+            self.play(transport, plans, short, stuck, verdicts[1].opened, &case);
+        self.check(Role::Client, &client, verdicts[0], &format!("client, {case}"));
+        let told = T::TELLS_FAILED_OPENINGS || verdicts[1].opened;
+        if told {
+            self.check(Role::Server, &server, verdicts[1], &format!("server, {case}"));
+        } else {
+            assert!(!server.opened && server.ends.is_empty(), "{case}: {server:?}");
+        }
+        passed
+    }
+
+    /// Runs it with a cut somewhere, and checks what holds wherever that is: each side is told of a clean end,
+    /// or of this cause.
+    pub(super) fn run_cut<T: Transport>(&self, transport: &T, plans: [Plan; 2], cause: CloseCause) {
+        let case = format!("closed by the {:?}, {plans:?}", self.closer);
+        let (logs, _) = self.play(transport, plans, [None; 2], [false; 2], true, &case);
+        for ((role, log), clean) in
+            [Role::Client, Role::Server].into_iter().zip(&logs).zip(self.clean())
+        {
+            let verdict = match log.ends[..] {
+                [CloseCause::Handshake] => clean,
+                _ => Verdict { opened: log.opened, cause, messages: log.messages.len() },
+            };
+            self.check(role, log, verdict, &format!("{role:?}, {case}"));
+        }
+    }
+
+    /// Plays it to the end, and sees that nothing of it is left: what both sides, the client first, were told,
+    /// and the bytes that went on. The proxy goes away when all but those who are stuck are done.
+    fn play<T: Transport>(
+        &self,
+        transport: &T,
+        plans: [Plan; 2],
+        short: [Option<Timeout>; 2],
+        [client_is_stuck, server_is_stuck]: [bool; 2],
+        opens: bool,
+        case: &str,
+    ) -> ([Log; 2], [Vec<u8>; 2]) {
         let before = descriptors();
         let (addr, server) = transport.serve(Waits::new(short[1]));
         let (tcp, proxy) = Proxy::connect(addr, plans);
-        // Whoever waits for what is stalled hears of the end only when the proxy goes away.
-        let [client_is_stuck, server_is_stuck] = [(0, 1), (1, 0)].map(|(stuck, other)| {
-            short[other].is_some() && verdicts[stuck].cause == CloseCause::Transport
-        });
-        let served = || transport.served(server, verdicts[1].opened);
+        let served = || transport.served(server, opens);
         let logs = thread::scope(|scope| {
             let talking = scope.spawn(|| transport.talk(tcp, Waits::new(short[0]), &self.steps()));
             let talked = || talking.join().unwrap();
@@ -232,15 +284,7 @@ impl Session {
         let passed = proxy.finish();
         transport.assert_idle();
         assert_eq!(descriptors(), before, "descriptors are left: {case}");
-        let [client, server] = &logs;
-        self.check(Role::Client, client, verdicts[0], &format!("client, {case}"));
-        let told = T::TELLS_FAILED_OPENINGS || verdicts[1].opened;
-        if told {
-            self.check(Role::Server, server, verdicts[1], &format!("server, {case}"));
-        } else {
-            assert!(!server.opened && server.ends.is_empty(), "{case}: {server:?}");
-        }
-        passed
+        (logs, passed)
     }
 
     /// Panics unless what one side was told is this verdict, once.
