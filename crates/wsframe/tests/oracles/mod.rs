@@ -161,8 +161,11 @@ pub(crate) fn naive_utf8(text: &[u8]) -> Option<usize> {
 pub(crate) fn check_utf8(text: &[u8]) {
     let expected = naive_utf8(text);
     let complete = std::str::from_utf8(text).is_ok();
-    // Every cut of a short text, and some of a long one.
-    for cut in (0..=text.len()).step_by(text.len() / 300 + 1) {
+    assert_eq!(wsframe::from_utf8(text).ok(), std::str::from_utf8(text).ok());
+    // Every cut of a short text, and some of a long one, which its last byte chooses.
+    let step = text.len() / 64 + 1;
+    let first = text.last().map_or(0, |last| usize::from(*last) % step);
+    for cut in (first..=text.len()).step_by(step) {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let mut masked = text.to_vec();
         Mask::new(key).apply(&mut masked);
@@ -171,7 +174,6 @@ pub(crate) fn check_utf8(text: &[u8]) {
 
         let found = in_two(cut, |utf8, second| utf8.push(if second { tail } else { head }));
         assert_eq!(found, (expected, complete), "cut at {cut}");
-        assert_eq!(wsframe::from_utf8(text).ok(), std::str::from_utf8(text).ok());
         let mut mask = Mask::new(key);
         let found = in_two(cut, |utf8, second| {
             mask.apply_text(if second { &mut *masked_tail } else { &mut *masked_head }, utf8)

@@ -47,8 +47,10 @@ enum Call {
     Flush,
 }
 
-/// The longest message either way.
-const LONGEST: usize = 30_000;
+/// How long a message is: mostly short, so that there are many runs, and at times up to 30,000 bytes.
+fn size(chosen: u16) -> usize {
+    (usize::from(chosen) % 30_000) >> (2 * (chosen & 7))
+}
 
 /// Async operations over a stream that is slow, cuts and may fail, each dropped after some polls and
 /// the last ones not: the peer parses all that was written as whole frames that break no rule, in
@@ -188,7 +190,7 @@ impl Call {
     /// A message of its own for each call: its number and then as many bytes as asked for.
     fn bytes(self, number: usize) -> Vec<u8> {
         let len = match self {
-            Self::Send(len) | Self::Feed(len) => usize::from(len) % LONGEST,
+            Self::Send(len) | Self::Feed(len) => size(len),
             _ => 0,
         };
         let mut bytes = vec![number as u8];
@@ -210,9 +212,9 @@ impl Incoming {
     fn frames(&self) -> Vec<Frame> {
         match self {
             Self::Message { text, size, fragments } => {
-                let body = vec![b'a'; usize::from(*size) % LONGEST];
-                let size = body.len() / (usize::from(*fragments % 4) + 1) + 1;
-                let mut parts: Vec<&[u8]> = body.chunks(size).collect();
+                let body = vec![b'a'; self::size(*size)];
+                let part = body.len() / (usize::from(*fragments % 4) + 1) + 1;
+                let mut parts: Vec<&[u8]> = body.chunks(part).collect();
                 if parts.is_empty() {
                     parts.push(&[]);
                 }
