@@ -49,6 +49,23 @@ enum Attack {
     Network,
 }
 
+impl Attack {
+    /// What it must come to.
+    fn wanted(self) -> &'static str {
+        match self {
+            Self::Handshakes => {
+                "new ones at 0.8 of the rate at least, 16 KiB each at most, all cut off by 11 s"
+            }
+            Self::Limbo => "all let go by 3 s, with the right close code",
+            Self::Floods => "all over by 36 s, memory within the bound, others served within 2 s",
+            Self::Bombs => {
+                "each answered with 1009, memory within the bound, others served within 2 s"
+            }
+            Self::Network => "every echo right, a dead peer let go by 46 s",
+        }
+    }
+}
+
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
     if !options.inside {
         workspace.build_ws()?;
@@ -60,7 +77,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
     let folder = workspace.target.join("siege");
     fs::create_dir_all(&folder)
         .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let mut rows = String::from("| attack | transport | what was seen |\n|---|---|---|\n");
+    let mut rows =
+        String::from("| attack | transport | what must be | what was seen |\n|---|---|---|---|\n");
     let mut failed = 0;
     for transport in Transport::value_variants() {
         if options.transport.is_some_and(|wanted| wanted != *transport) {
@@ -83,7 +101,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
             });
             failed += usize::from(seen.is_err());
             let seen = seen.unwrap_or_else(|error| format!("**FAILED**: {error}"));
-            let row = format!("| {attack_name} | {transport} | {seen} |\n");
+            let wanted = attack.wanted();
+            let row = format!("| {attack_name} | {transport} | {wanted} | {seen} |\n");
             print!("{row}");
             rows.push_str(&row);
         }
