@@ -101,6 +101,28 @@ fn every_four_bytes_at_the_edges_of_the_grammar_are_judged_as_std_judges_them() 
     }
 }
 
+#[test]
+fn a_character_cut_short_before_ascii_is_seen_wherever_it_is() {
+    // The least and the greatest of each length.
+    let ends = ['\u{80}', '\u{7ff}', '\u{800}', '\u{ffff}', '\u{10000}', '\u{10ffff}'];
+    for character in ends.map(String::from) {
+        let character = character.as_bytes();
+        for cut in 1..=character.len() {
+            for at in 0..160 {
+                let mut text = [b'x'; 232];
+                // Where text begins with ASCII, more is looked at at once.
+                for first in ["x".as_bytes(), "é".as_bytes()] {
+                    text[..first.len()].copy_from_slice(first);
+                    let at = at.max(first.len());
+                    text[at..at + cut].copy_from_slice(&character[..cut]);
+                    check(&text);
+                    text[at..at + cut].fill(b'x');
+                }
+            }
+        }
+    }
+}
+
 /// As [`check`], of what std calls valid or not.
 fn check_quickly(text: &[u8]) {
     let expected = std::str::from_utf8(text);
@@ -150,5 +172,17 @@ fn one_byte_that_is_no_text_is_found_wherever_it_is() {
             assert_eq!(error.valid_up_to, wrong, "of {len} masked bytes");
             assert_eq!(wsframe::from_utf8(&plain).is_ok(), std::str::from_utf8(&plain).is_ok());
         }
+    }
+}
+
+/// Of all that is no ASCII, this is what has no bit set but those that say so.
+#[test]
+fn continuation_bytes_alone_are_no_text_of_any_length() {
+    for len in 1..=140 {
+        let mut payload = vec![0x80; len];
+        assert!(wsframe::from_utf8(&payload).is_err(), "{len} bytes");
+        assert_eq!(Utf8::new().push(&payload).unwrap_err().valid_up_to, 0, "{len} bytes");
+        let error = Mask::new([0; 4]).apply_text(&mut payload, &mut Utf8::new()).unwrap_err();
+        assert_eq!(error.valid_up_to, 0, "{len} bytes under a key");
     }
 }

@@ -202,13 +202,16 @@ async fn counters_tell_what_has_gone_over_a_connection_and_the_last_round_trip()
     let mut seen = [0; 19 + 6];
     far.read_exact(&mut seen).await.unwrap();
     assert_eq!(seen[19..21], [0x89, 4], "a keepalive ping");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // A ping of the peer's own answers nothing.
+    far.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
     far.write_all(&[&[0x8a, 0x84, 0, 0, 0, 0], &seen[21..]].concat()).await.unwrap();
     far.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
     far.shutdown().await.unwrap();
     let counters = serving.await.unwrap();
-    assert_eq!((counters.messages_received, counters.bytes_received), (1, 9 + 10 + 6));
-    assert_eq!((counters.messages_sent, counters.bytes_sent), (2, 19 + 6 + 2));
+    assert_eq!((counters.messages_received, counters.bytes_received), (1, 9 + 6 + 10 + 6));
+    assert_eq!((counters.messages_sent, counters.bytes_sent), (2, 19 + 6 + 2 + 2));
     assert_eq!(counters.round_trip.unwrap().as_millis(), 300);
 }
 
