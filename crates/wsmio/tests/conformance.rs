@@ -18,15 +18,16 @@ use std::{
 };
 
 use support::{LONG, Pair, Running, client, quiet, socket};
-use wsconn::{OwnedMessage, Role};
+use wsconn::{OwnedMessage, Role, Time, opening::ServerOpening};
 use wsmio::{
-    CloseInfo, Config, ConnectionId, Event, Handler, Kind, Message, Peer, Stream, WebSocket,
-    opening::ServerOptions,
+    CloseInfo, Config, ConnectionId, Connector, Event, Handler, Kind, Message, Peer, Stream,
+    WebSocket,
+    opening::{Accept, ServerOptions},
 };
 use wstest::{
     advisory_classes,
     alloc::CountingAllocator,
-    conformance::{Cuts, Outcome, Subject, Vector, check},
+    conformance::{Cuts, KEYS, Outcome, Subject, Vector, assert_fresh_keys, check, check_keys},
     drive::pieces,
 };
 
@@ -269,6 +270,29 @@ fn what_comes_right_behind_the_request_is_received_once_over_the_event_loop() {
         assert!(info.clean, "cut at {cut}: {info}");
     }
     server.stop();
+}
+
+#[test]
+fn each_frame_of_a_client_has_a_key_of_its_own() {
+    check_keys(&Blocking::<UnixStream>::new(By::Recv));
+    // The same of one that has opened its connection itself.
+    let (stream, mut peer) = UnixStream::pair().unwrap();
+    let peer = thread::spawn(move || {
+        let request = support::read_head(&mut peer);
+        let mut opening = ServerOpening::new(ServerOptions::default().into(), Time::ZERO);
+        opening.receive(request.as_bytes());
+        let answer = opening.respond(|_| Ok(Accept::default()), Time::ZERO);
+        peer.write_all(answer.response.as_bytes()).unwrap();
+        let mut written = Vec::new();
+        peer.read_to_end(&mut written).unwrap();
+        written
+    });
+    let mut ws = Connector::default().connect_stream(stream, "ws://a/").unwrap();
+    for _ in 0..KEYS {
+        ws.send("frame").unwrap();
+    }
+    drop(ws);
+    assert_fresh_keys(&peer.join().unwrap());
 }
 
 fn over_a_blocking_socket(check: impl Fn(&dyn Subject)) {

@@ -10,7 +10,7 @@ use wsconn::OwnedMessage;
 use wstest::{
     advisory_classes,
     alloc::CountingAllocator,
-    conformance::{Cuts, Outcome, Subject, Vector, check},
+    conformance::{Cuts, Outcome, Subject, Vector, check, check_keys},
     drive::pieces,
 };
 use wstokio::{Event, Kind, WebSocket};
@@ -140,6 +140,14 @@ fn every_vector_holds_over_a_stream_that_waits_before_each_byte() {
     for by in ALL {
         check(&Over::halting(*by), Cuts::Few);
     }
+}
+
+#[test]
+fn each_frame_of_a_client_has_a_key_of_its_own() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    check_keys(&Over::new(By::Recv));
+    check_keys(&Over::halting(By::Recv));
 }
 
 fn over_a_stream_that_waits(check: impl Fn(&dyn Subject)) {

@@ -10,7 +10,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use wsconn::Role;
-use wstest::reference::{self, Frame};
+use wstest::{
+    conformance::{KEYS, assert_fresh_keys},
+    reference::{self, Frame},
+};
 use wstokio::{
     Connector, Error, Message, WebSocket,
     opening::{ClientOptions, HandshakeFailure},
@@ -242,4 +245,26 @@ async fn frames_behind_the_101_are_received_exactly_once_whatever_the_cut() {
         };
         assert_eq!(tokio::join!(serving, talking).0, [10, 8], "cut at {cut}");
     }
+}
+
+#[tokio::test]
+async fn each_frame_of_a_client_that_has_connected_has_a_key_of_its_own() {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    let serving = async {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(theirs.read_u8().await.unwrap());
+        }
+        theirs.write_all(&upgrade(&request)).await.unwrap();
+        let mut written = Vec::new();
+        theirs.read_to_end(&mut written).await.unwrap();
+        assert_fresh_keys(&written);
+    };
+    let talking = async {
+        let mut ws = Connector::default().connect_stream(ours, "ws://a/").await.unwrap();
+        for _ in 0..KEYS {
+            ws.send("frame").await.unwrap();
+        }
+    };
+    tokio::join!(serving, talking);
 }

@@ -42,3 +42,41 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 fn fill(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system gives random bytes");
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)] // this is a test
+mod tests {
+    use alloc::vec::Vec;
+    use std::thread;
+
+    use super::*;
+
+    const KEYS: usize = 1_000_000;
+
+    #[test]
+    fn a_million_keys_repeat_no_more_than_chance_and_have_every_byte_everywhere() {
+        let mut seen = [[false; 256]; 4];
+        let mut keys = Vec::with_capacity(KEYS);
+        for _ in 0..KEYS {
+            let key = masking_key();
+            for (seen, byte) in seen.iter_mut().zip(key) {
+                seen[usize::from(byte)] = true;
+            }
+            keys.push(u32::from_ne_bytes(key));
+        }
+        assert!(seen.as_flattened().iter().all(|seen| *seen));
+        // By chance n²/2^33 pairs are alike: 116. Hardly any would be a bad sign too: a generator's period.
+        keys.sort_unstable();
+        let alike = keys.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert!((20..300).contains(&alike), "{alike} pairs are alike");
+    }
+
+    #[test]
+    fn two_threads_have_different_keys() {
+        let keys = || (0..20).map(|_| masking_key()).collect::<Vec<_>>();
+        let other = thread::spawn(keys);
+        let ours = keys();
+        let theirs = other.join().unwrap();
+        assert!(ours.iter().all(|key| !theirs.contains(key)), "{ours:?} {theirs:?}");
+    }
+}

@@ -138,6 +138,29 @@ pub fn check_class(subject: &dyn Subject, class: char) {
     });
 }
 
+/// Panics unless each frame that a client writes over `subject` has a masking key of its own.
+pub fn check_keys(subject: &dyn Subject) {
+    let pings = vec![Frame::new(9, "ping"); KEYS];
+    let mut list = List { class: 'G', vectors: Vec::new() };
+    list.frames("Each answer of a client has a key of its own", &pings, Expect::eof());
+    let mut vectors = list.vectors.iter();
+    let vector = vectors.find(|vector| vector.role == Role::Client).unwrap();
+    assert_fresh_keys(&subject.run(vector, &[]).written);
+}
+
+/// Panics unless `written` is at least [`KEYS`] frames of a client, each with a masking key of its own.
+pub fn assert_fresh_keys(written: &[u8]) {
+    let mut keys: Vec<_> = reference::decode(written).iter().map(|it| it.mask.unwrap()).collect();
+    let count = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    // Two of so few are alike by chance once in 20 million times.
+    assert!(count >= KEYS && keys.len() == count, "{} keys of {count} frames", keys.len());
+}
+
+/// How many frames show that their keys differ.
+pub const KEYS: usize = 20;
+
 /// A test for each class of advisories that frames alone show, over the subject that `$over` gives to what it
 /// is called with.
 #[macro_export]
