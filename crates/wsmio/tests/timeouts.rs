@@ -16,8 +16,8 @@ use std::{
 };
 
 use support::{
-    LONG, Pair, ROLES, close, dial, from_peer_of, quiet, read_frame, socket, thread_number,
-    wait_until_asleep,
+    LONG, Pair, ROLES, close, dial, drip, from_peer_of, is_cut_off, patient_with_the_request,
+    quiet, read_frame, read_head, socket, thread_number, wait_until_asleep, write_slowly,
 };
 use wsconn::Role;
 use wsmio::{
@@ -253,32 +253,48 @@ fn a_server_that_does_not_answer_the_request_is_given_up() {
     let result = Connector::new(options.clone()).connect(&url).map(drop);
     assert!(is_timeout(&result, Timeout::Handshake), "{result:?}");
 
-    // Nor is one that goes on and on.
+    // Nor is one that goes on and on waited for: the deadline is absolute.
     let answering = thread::spawn(move || {
         listener.accept().unwrap(); // the connection from before
-        let mut tcp = listener.accept().unwrap().0;
-        while tcp.write_all(b"H").is_ok() {
-            thread::yield_now();
-        }
+        drip(&mut listener.accept().unwrap().0, b"HTTP/1.1 101 x\r\nX: x")
     });
     options.max_head = usize::MAX;
+    let start = Instant::now();
     let result = Connector::new(options).connect(&url).map(drop);
-    assert!(result.is_err(), "{result:?}");
-    answering.join().unwrap();
+    assert!(is_timeout(&result, Timeout::Handshake), "{result:?}");
+    assert!((SHORT..LONG).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert!(answering.join().unwrap());
 }
 
 #[test]
 fn a_client_that_sends_its_request_too_slowly_is_cut_off() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut client = dial(listener.local_addr().unwrap());
     let mut options = ServerOptions::default();
-    options.handshake_timeout = SHORT;
-    let request = request(&[]);
-    let (start, end) = request.as_bytes().split_at(20);
-    client.write_all(start).unwrap();
-    let result = Acceptor::new(options).accept(listener.accept().unwrap().0).map(drop);
-    assert!(is_timeout(&result, Timeout::Handshake), "{result:?}");
-    // It is gone: whether that shows as an end or as a reset does not matter.
-    let _ = client.write_all(end);
-    assert!(support::is_cut_off(&mut client));
+    (options.handshake_timeout, options.max_head) = (SHORT, usize::MAX);
+    let acceptor = Acceptor::new(options);
+    for drips in [false, true] {
+        let mut client = dial(listener.local_addr().unwrap());
+        let tcp = listener.accept().unwrap().0;
+        let talking = thread::spawn(move || {
+            client.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
+            // It is gone: whether that shows as an end or as a reset does not matter.
+            if drips { drip(&mut client, b"x") } else { is_cut_off(&mut client) }
+        });
+        let start = Instant::now();
+        let result = acceptor.accept(tcp).map(drop);
+        assert!(is_timeout(&result, Timeout::Handshake), "{result:?}");
+        assert!((SHORT..LONG).contains(&start.elapsed()), "{:?}", start.elapsed());
+        assert!(talking.join().unwrap());
+    }
+}
+
+#[test]
+fn a_slow_client_that_is_done_before_the_deadline_is_served() {
+    let (tcp, mut client) = TcpStream::pair();
+    let talking = thread::spawn(move || {
+        write_slowly(&mut client, request(&[]).as_bytes());
+        assert!(read_head(&mut client).starts_with("HTTP/1.1 101 "));
+    });
+    Acceptor::new(patient_with_the_request()).accept(tcp).unwrap();
+    talking.join().unwrap();
 }

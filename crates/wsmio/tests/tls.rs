@@ -9,12 +9,12 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use support::{
-    LONG, Pair, close, from_client, quiet, read_frame, socket, thread_number, tls::configs,
-    wait_until_asleep,
+    LONG, Pair, ROLES, close, drip, from_client, quiet, read_frame, socket, thread_number,
+    tls::configs, wait_until_asleep,
 };
 use wsconn::Role;
 use wsmio::{
@@ -101,26 +101,34 @@ fn a_tls_handshake_that_fails_says_why() {
     assert!(matches!(&error, Error::Tls(it) if matches!(**it, TlsFailure::Eof)), "{error:?}");
 }
 
+/// The header of a record of 16 KiB with a message of the handshake.
+const RECORD: [u8; 6] = [22, 3, 3, 0x40, 0, 0];
+
 #[test]
-fn a_tls_handshake_has_its_deadline_on_both_sides() {
+fn a_tls_handshake_has_its_deadline_on_both_sides_however_the_bytes_come() {
     let short = Duration::from_millis(50);
     let mut options = ClientOptions::default();
     options.handshake_timeout = short;
     let connector = Connector::new(options).tls(configs().1);
-    let (done, silent) = mpsc::channel::<()>();
-    let (listener, url) = listen();
-    let serving = thread::spawn(move || {
-        let tcp = listener.accept().unwrap().0;
-        let _ = silent.recv();
-        drop(tcp);
-    });
-    let error = connector.connect(&url).err().unwrap();
-    assert!(matches!(error, Error::Timeout(Timeout::Tls)), "{error:?}");
-    drop(done);
-    serving.join().unwrap();
-    let (one, _other) = TcpStream::pair();
-    let error = TlsAcceptor::new(configs().0).handshake_timeout(short).accept(one).unwrap_err();
-    assert!(matches!(error, Error::Timeout(Timeout::Tls)), "{error:?}");
+    let acceptor = TlsAcceptor::new(configs().0).handshake_timeout(short);
+    for drips in [false, true] {
+        for role in ROLES {
+            let (one, mut other) = TcpStream::pair();
+            let talking = thread::spawn(move || match drips {
+                true => drip(&mut other, &RECORD),
+                // What the client says, and the end.
+                false => other.read_to_end(&mut Vec::new()).is_ok(),
+            });
+            let start = Instant::now();
+            let error = match role {
+                Role::Client => connector.connect_stream(one, "wss://localhost/").err().unwrap(),
+                Role::Server => acceptor.accept(one).unwrap_err(),
+            };
+            assert!(matches!(error, Error::Timeout(Timeout::Tls)), "{role:?}: {error:?}");
+            assert!((short..LONG).contains(&start.elapsed()), "{:?}", start.elapsed());
+            assert!(talking.join().unwrap());
+        }
+    }
 }
 
 #[test]

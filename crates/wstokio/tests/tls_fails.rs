@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tls_support::Authority;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     net::TcpListener,
+    time::{Instant, sleep},
 };
 use wsconn::transport::tls::rustls::{ClientConfig, ServerConfig};
 use wshandshake::HandshakeError;
@@ -170,11 +171,40 @@ async fn a_peer_that_says_nothing_in_the_tls_handshake_is_given_up_by_both_roles
 
     let (ours, _theirs) = duplex(64 << 10);
     let acceptor = TlsAcceptor::new(Authority::new().server("localhost"));
-    let before = tokio::time::Instant::now();
+    let before = Instant::now();
     let acceptor = acceptor.handshake_timeout(Duration::from_secs(3));
     let accepted = acceptor.accept(ours).await.map(|_| ());
     assert!(matches!(accepted, Err(Error::Timeout(Timeout::Tls))), "{accepted:?}");
     assert_eq!(before.elapsed().as_secs(), 3);
+}
+
+/// Writes a byte of a record of 16 KiB ten times a second until the other end is gone.
+async fn drip(mut stream: DuplexStream) {
+    for byte in [22, 3, 3, 0x40].into_iter().chain(std::iter::repeat(0)) {
+        if stream.write_all(&[byte]).await.is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_drips_its_part_of_the_tls_handshake_is_given_up_by_both_roles() {
+    let (ours, theirs) = duplex(64 << 10);
+    let connector = Connector::default().tls(Authority::new().client());
+    let before = Instant::now();
+    let connected =
+        tokio::join!(connector.connect_stream(ours, "wss://localhost/"), drip(theirs)).0;
+    let connected = connected.map(|_| ());
+    assert!(matches!(connected, Err(Error::Timeout(Timeout::Tls))), "{connected:?}");
+    assert_eq!(before.elapsed().as_secs(), 10);
+
+    let (ours, theirs) = duplex(64 << 10);
+    let acceptor = TlsAcceptor::new(Authority::new().server("localhost"));
+    let before = Instant::now();
+    let accepted = tokio::join!(acceptor.accept(ours), drip(theirs)).0.map(|_| ());
+    assert!(matches!(accepted, Err(Error::Timeout(Timeout::Tls))), "{accepted:?}");
+    assert_eq!(before.elapsed().as_secs(), 10);
 }
 
 #[tokio::test]

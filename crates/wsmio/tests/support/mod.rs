@@ -318,6 +318,38 @@ pub fn is_cut_off(stream: &mut TcpStream) -> bool {
     }
 }
 
+/// Writes these bytes, and then the last of them over and over, one every millisecond, until the other
+/// end is gone. Says whether it ever is.
+pub fn drip(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+    let start = Instant::now();
+    let again = bytes.iter().rev().take(1).cycle();
+    for byte in bytes.iter().chain(again).take_while(|_| start.elapsed() < LONG) {
+        if stream.write_all(&[*byte]).is_err() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+/// Writes these bytes in ten pieces, within about a second: an event loop counts in quarters of one.
+pub fn write_slowly(stream: &mut TcpStream, bytes: &[u8]) {
+    for piece in bytes.chunks(bytes.len().div_ceil(10)) {
+        stream.write_all(piece).unwrap();
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Options whose only long wait is that for the opening handshake.
+pub fn patient_with_the_request() -> ServerOptions {
+    let short = Duration::from_millis(50);
+    let mut config = quiet();
+    (config.write_timeout, config.close_timeout, config.fin_timeout) = (short, short, short);
+    let mut options = ServerOptions::default();
+    (options.config, options.handshake_timeout) = (config.into(), LONG);
+    options
+}
+
 /// How many descriptors this process has.
 pub fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
