@@ -1,4 +1,8 @@
-//! Requests that a server must refuse, written once, sent to every transport.
+//! Requests that a server must refuse, and responses that open no WebSocket, written once, sent to
+//! every transport.
+
+use wsconn::opening::{ClientOptions, HandshakeFailure};
+use wshandshake::{Accept, HeaderSlots, Request};
 
 /// A request that must be refused.
 #[derive(Clone, Debug)]
@@ -179,6 +183,168 @@ macro_rules! advisory_requests {
             for (origin, fits) in $crate::handshake::ORIGINS {
                 assert_eq!($lets_in(origin), fits, "{origin:?}");
             }
+        }
+    };
+}
+
+/// The 101 that answers `request`.
+pub fn upgrade(request: &[u8]) -> Vec<u8> {
+    let mut slots = HeaderSlots::new();
+    let request = Request::parse(request, &mut slots).unwrap();
+    let mut response = String::new();
+    request.write_accept(&mut response, &Accept::default()).unwrap();
+    response.into_bytes()
+}
+
+/// What a server makes of a request: it answers that, and ends the stream.
+pub type Respond = Box<dyn FnOnce(&[u8]) -> Vec<u8> + Send>;
+
+/// Servers that answer with a status of their own, and what is said of each.
+pub fn assert_statuses(failure: impl Fn(Respond) -> HandshakeFailure) {
+    let cases: [(&str, u16, &str); 7] = [
+        (
+            "200 OK\r\nContent-Length: 2\r\n\r\nhi",
+            200,
+            "the server answered 200 OK: there is an ordinary page at this address, and no WebSocket",
+        ),
+        (
+            "401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\n",
+            401,
+            "the server answered 401 Unauthorized: it wants to know who you are (an Authorization header)",
+        ),
+        (
+            "302 Found\r\nLocation: https://example.org/\r\n\r\n",
+            302,
+            "the server answered 302 Found: it wants you to connect to \"https://example.org/\"",
+        ),
+        (
+            "407 Nope\r\n\r\n",
+            407,
+            "the server answered 407 Nope: a proxy wants to know who you are",
+        ),
+        (
+            "404 Not Found\r\n\r\n",
+            404,
+            "the server answered 404 Not Found instead of opening a WebSocket",
+        ),
+        (
+            "426 \r\nSec-WebSocket-Version: 8\r\n\r\n",
+            426,
+            "the server answered 426 instead of opening a WebSocket",
+        ),
+        ("503 Busy\r\n\r\n", 503, "the server answered 503 Busy instead of opening a WebSocket"),
+    ];
+    for (response, expected, sentence) in cases {
+        let response = format!("HTTP/1.1 {response}").into_bytes();
+        let failure = failure(Box::new(|_| response));
+        assert_eq!(failure.to_string(), sentence);
+        let HandshakeFailure::Status { status, location, .. } = failure else {
+            panic!("{failure:?}")
+        };
+        assert_eq!((status, location.is_some()), (expected, expected == 302));
+    }
+}
+
+/// The valid response with one thing replaced, and what is said of that.
+pub fn assert_wrong_101s(failure: impl Fn(Respond) -> HandshakeFailure) {
+    let end = "\r\n\r\n";
+    let cases = [
+        ("Sec-WebSocket-Accept: ", "Sec-WebSocket-Accept: A", "does not answer our key"),
+        ("Sec-WebSocket-Accept", "X-Accept", "no Sec-WebSocket-Accept header"),
+        ("Upgrade: websocket", "Upgrade: h2c", "`Upgrade: websocket`"),
+        ("Upgrade: websocket", "X: y", "`Upgrade: websocket`"),
+        ("Connection: Upgrade", "Connection: close", "`Connection: Upgrade`"),
+        (end, "\r\nSec-WebSocket-Protocol: chat\r\n\r\n", "a subprotocol we did not offer"),
+        (
+            end,
+            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+            "an extension we did not",
+        ),
+        (end, "\r\nContent-Length: 5\r\n\r\n", "announces a body"),
+        (end, "\r\nTransfer-Encoding: chunked\r\n\r\n", "announces a body"),
+        (end, "\r\nSec-WebSocket-Accept: twice\r\n\r\n", "more than one Sec-WebSocket-Accept"),
+        ("HTTP/1.1", "HTTP/1.0", "does not speak HTTP/1.1"),
+        ("\r\n", "\n", "malformed"),
+    ];
+    for (from, to, sentence) in cases {
+        let failure = failure(Box::new(move |request| {
+            let response = String::from_utf8(upgrade(request)).unwrap();
+            assert!(response.contains(from), "{response}");
+            response.replacen(from, to, 1).into_bytes()
+        }));
+        assert!(matches!(failure, HandshakeFailure::Peer(_)), "{to:?}: {failure:?}");
+        assert!(failure.to_string().contains(sentence), "{to:?}: {failure}");
+    }
+}
+
+/// What is no HTTP, too long or too short.
+pub fn assert_broken_heads(failure: impl Fn(Respond) -> HandshakeFailure) {
+    let garbage = failure(Box::new(|_| b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec()));
+    assert_eq!(garbage.to_string(), "the peer does not speak HTTP/1.1");
+    for start in ["HTTP/1.1 101 ", "HTTP/1.1 101 x\r\nX: "] {
+        let endless = failure(Box::new(|_| [start.as_bytes(), &[b'x'; 1 << 20]].concat()));
+        let sentence = endless.to_string();
+        assert!(sentence.contains("exceeds the limit of 16384 bytes (max_head)"), "{sentence}");
+    }
+    let headers = format!("HTTP/1.1 101 x\r\n{}\r\n", "X: y\r\n".repeat(101)).into_bytes();
+    let many = failure(Box::new(|_| headers));
+    assert!(many.to_string().contains("more than 100 headers"), "{many}");
+    for response in [&b""[..], b"HTTP/1.1 101 Swi"] {
+        let early = failure(Box::new(|_| response.to_vec()));
+        assert_eq!(early, HandshakeFailure::Eof);
+    }
+}
+
+/// Strings that would end their line, wherever a caller may give one.
+pub fn assert_nothing_is_injected(
+    ask: impl Fn(ClientOptions, &str) -> (Option<HandshakeFailure>, Vec<u8>),
+) {
+    for text in ["a\r\nX: y", "a\r", "a\n", "a\0", "grüße\r"] {
+        let mut cases = vec![ClientOptions::default(); 4];
+        cases[0].headers = vec![("X".into(), text.into())];
+        cases[1].headers = vec![(text.into(), "x".into())];
+        cases[2].subprotocols = vec![text.into()];
+        cases[3].origin = Some(text.into());
+        for (i, options) in cases.into_iter().enumerate() {
+            let (failure, written) = ask(options, "ws://a/");
+            assert!(
+                matches!(failure, Some(HandshakeFailure::Input(_))),
+                "{text:?} in case {i}: {failure:?}"
+            );
+            assert_eq!(written, b"", "{text:?} in case {i}");
+        }
+        for url in [format!("ws://a/{text}"), format!("ws://a/?{text}"), format!("ws://{text}/")] {
+            let (failure, written) = ask(ClientOptions::default(), &url);
+            assert_eq!((failure, written), (None, Vec::new()), "{url:?}");
+        }
+    }
+}
+
+/// A test for each kind of response that opens no WebSocket, and one for requests that must not be sent.
+/// `$failure` is called with what a server does ([`Respond`]), and gives what the client's handshake
+/// failed with; `$ask` with options and a URL, and gives what that failed with, `None` if it was the URL,
+/// and what was written meanwhile.
+#[macro_export]
+macro_rules! bad_responses {
+    ($failure:expr, $ask:expr) => {
+        #[test]
+        fn a_server_that_opens_no_websocket_is_reported_with_its_status() {
+            $crate::handshake::assert_statuses($failure);
+        }
+
+        #[test]
+        fn a_101_that_is_wrong_is_no_websocket() {
+            $crate::handshake::assert_wrong_101s($failure);
+        }
+
+        #[test]
+        fn what_is_no_http_or_does_not_end_is_given_up() {
+            $crate::handshake::assert_broken_heads($failure);
+        }
+
+        #[test]
+        fn nothing_that_could_inject_a_header_is_sent() {
+            $crate::handshake::assert_nothing_is_injected($ask);
         }
     };
 }

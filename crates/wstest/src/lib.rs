@@ -4,7 +4,7 @@
 //!   an oracle.
 //! - [`conformance`]: byte-level vectors, written once, run over every transport.
 //! - [`compression`]: abuses of permessage-deflate, likewise.
-//! - [`handshake`]: requests that must be refused, likewise.
+//! - [`handshake`]: requests that must be refused, and responses that open no WebSocket, likewise.
 //! - [`drive`]: a bare `Connection` fed with pieces of input.
 //! - [`pair`]: two connections joined by a simulated wire and a virtual clock.
 //! - [`proxy`]: a proxy over loopback that splits, keeps, stalls and cuts what it passes on.

@@ -5,13 +5,16 @@ mod support;
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
-use support::{ROLES, close, from_peer_of, upgrade};
+use support::{ROLES, close, from_peer_of};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::{Instant, sleep, timeout},
 };
 use wsconn::Role;
-use wstest::reference::{self, Frame};
+use wstest::{
+    handshake::upgrade,
+    reference::{self, Frame},
+};
 use wstokio::{CloseCause, CloseCode, Config, Connector, Error, Side, Timeout, WebSocket};
 
 const fn secs(secs: u64) -> Duration {

@@ -19,7 +19,7 @@ pub(crate) use poll::{CountingWaker, Polled, finish, poll_n_then_drop};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsconn::Role;
-use wshandshake::{Accept, HeaderSlots, Request};
+use wstest::handshake::upgrade;
 use wstokio::{Config, WebSocket};
 
 /// No session of these tests needs so many calls: more are an endless loop.
@@ -354,15 +354,6 @@ impl Handle {
 fn ends_with_close(written: &[u8]) -> bool {
     let frame = |len: usize| &written[written.len().saturating_sub(len)..];
     frame(4).starts_with(&[0x88, 2, 3]) || frame(8).starts_with(&[0x88, 0x82])
-}
-
-/// The 101 that answers `request`.
-pub(crate) fn upgrade(request: &[u8]) -> Vec<u8> {
-    let mut slots = HeaderSlots::new();
-    let request = Request::parse(request, &mut slots).unwrap();
-    let mut response = String::new();
-    request.write_accept(&mut response, &Accept::default()).unwrap();
-    response.into_bytes()
 }
 
 /// A socket over a stream that has been upgraded.
