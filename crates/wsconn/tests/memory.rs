@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use wsconn::{Config, Connection, Delivery, Event, Message, Role, Time};
+use wsconn::{CloseCause, Config, Connection, Delivery, Event, Message, Role, Time, Violation};
 use wstest::{
     alloc::{CountingAllocator, Usage, live, measure},
     drive::{KEY, connection},
@@ -137,36 +137,98 @@ fn what_is_held_at_most_doubles_what_has_arrived() {
     }
 }
 
-/// Receives `count` fragments of one byte, never the last. Panics if more is held on the way than a
-/// quarter more than has arrived.
-fn one_byte_fragments(role: Role, count: usize) -> Usage {
+/// Receives `count` fragments of one byte, never the last, and counts what is delivered of them. Panics if
+/// more is held on the way than a quarter more than has arrived.
+fn one_byte_fragments(
+    role: Role,
+    text: bool,
+    delivery: Delivery,
+    count: usize,
+) -> (Usage, (usize, usize)) {
     let mut connection = connection(role, &unlimited());
     let key = (role == Role::Server).then_some(KEY);
-    let mut start = Frame::new(2, "").unfinished().masked(key).encode();
-    receive(&mut connection, &mut start, Delivery::Messages);
-    let read = Frame::new(0, "x").unfinished().masked(key).encode().repeat(1000);
+    let opcode = if text { 1 } else { 2 };
+    let mut start = Frame::new(opcode, "").unfinished().masked(key).encode();
+    receive(&mut connection, &mut start, delivery);
+    let bytes = if text { "aä€😀" } else { "xxxxxxxxxx" }.as_bytes();
+    let read =
+        bytes.iter().flat_map(|byte| Frame::new(0, [*byte]).unfinished().masked(key).encode());
+    let read = read.collect::<Vec<_>>().repeat(100);
     let mut buffer = read.clone();
+    let mut delivered = (0, 0);
     let before = live();
     let (_, usage) = measure(|| {
         for arrived in (1000..=count).step_by(1000) {
             buffer.copy_from_slice(&read);
-            receive(&mut connection, &mut buffer, Delivery::Messages);
+            let (events, len) = receive(&mut connection, &mut buffer, delivery);
+            delivered = (delivered.0 + events, delivered.1 + len);
             let limit = (arrived + arrived / 4 + 4 * KIB) as i64;
             assert!(live() - before <= limit, "{} of {arrived}", live() - before);
         }
     });
     assert!(connection.is_open());
-    usage
+    (usage, delivered)
 }
 
 #[test]
 fn a_million_fragments_of_one_byte_cost_linear_work_and_a_quarter_more_than_their_bytes() {
     for role in ROLES {
-        let half = one_byte_fragments(role, 500_000);
-        let whole = one_byte_fragments(role, 1_000_000);
+        let fragments = |count| one_byte_fragments(role, false, Delivery::Messages, count).0;
+        let (half, whole) = (fragments(500_000), fragments(1_000_000));
         assert!(whole.allocations < 100, "{whole:?}");
         let ratio = whole.allocated as f64 / half.allocated as f64;
         assert!(ratio <= 2.2, "{ratio}: {half:?}, {whole:?}");
+    }
+}
+
+/// If text were validated from its start with each fragment, this would not come back.
+#[test]
+fn text_whose_characters_are_cut_into_fragments_costs_linear_work() {
+    for role in ROLES {
+        let fragments = |count| one_byte_fragments(role, true, Delivery::Messages, count);
+        let ((half, _), (whole, delivered)) = (fragments(300_000), fragments(600_000));
+        assert_eq!(delivered, (0, 0));
+        assert!(whole.allocations < 100, "{whole:?}");
+        let ratio = whole.allocated as f64 / half.allocated as f64;
+        assert!(ratio <= 2.2, "{ratio}: {half:?}, {whole:?}");
+        // In chunks there is one for each fragment, and nothing is held.
+        let (usage, delivered) = one_byte_fragments(role, true, Delivery::Chunks, 100_000);
+        assert_eq!((usage, delivered), (Usage::default(), (100_000, 100_000)));
+    }
+}
+
+#[test]
+fn the_first_fragment_beyond_the_default_cap_is_refused_and_none_before() {
+    let config = Arc::new(Config::default());
+    let cap = 65_536;
+    for role in ROLES {
+        let key = (role == Role::Server).then_some(KEY);
+        for (opcode, bytes) in [(1, "😀"), (2, "😀"), (1, ""), (2, "")] {
+            let fragment = |at: usize| {
+                let opcode = if at == 0 { opcode } else { 0 };
+                let part = bytes.as_bytes().get(at % 4..=at % 4).unwrap_or_default();
+                Frame::new(opcode, part).unfinished().masked(key)
+            };
+            let before: Vec<u8> = (0..cap - 1).flat_map(|at| fragment(at).encode()).collect();
+            let end = Frame { fin: true, ..fragment(cap - 1) };
+            for (last, delivered) in
+                [(end, (1, cap / 4 * bytes.len())), (fragment(cap - 1), (0, 0))]
+            {
+                let mut connection = connection(role, &config);
+                let mut input = [&before[..], &last.encode()].concat();
+                assert_eq!(receive(&mut connection, &mut input, Delivery::Messages), delivered);
+                assert!(connection.is_open());
+                if !last.fin {
+                    // Its header alone is enough.
+                    let mut beyond = fragment(cap).encode();
+                    beyond.truncate(if role == Role::Server { 6 } else { 2 });
+                    receive(&mut connection, &mut beyond, Delivery::Messages);
+                    let info = connection.close_info().unwrap();
+                    let cause = Violation::TooManyFragments { limit: cap as u32 };
+                    assert_eq!((info.code.get(), info.cause), (1008, CloseCause::Violation(cause)));
+                }
+            }
+        }
     }
 }
 
@@ -177,7 +239,7 @@ fn a_gibibyte_in_fragments_of_one_byte_costs_linear_work_and_a_quarter_more_than
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
     for count in [gib / 2, gib] {
         let start = std::time::Instant::now();
-        let usage = one_byte_fragments(Role::Server, count);
+        let usage = one_byte_fragments(Role::Server, false, Delivery::Messages, count).0;
         times.push(start.elapsed().as_secs_f64());
         peaks.push(usage.peak as f64 / count as f64);
     }
