@@ -10,7 +10,8 @@ use wsconn::{
 };
 use wstest::{
     alloc::{CountingAllocator, Usage, live, measure},
-    drive::connection,
+    compression::abuses,
+    drive::{Driver, connection, pieces},
     reference::{decode, encode_frame},
 };
 
@@ -181,6 +182,34 @@ fn a_million_empty_blocks_are_linear_work() {
     // at once.
     assert!(whole <= 2 * half + 1, "{half} {whole}");
     assert!(whole <= 5_000_000 / (12 * KIB), "{whole}");
+}
+
+#[test]
+fn class_c_compression() {
+    // Less than by default, so that it takes less time.
+    let limit = 256 * KIB;
+    let config = limited(limit);
+    for abuse in abuses() {
+        for role in [Role::Client, Role::Server] {
+            let bytes = abuse.bytes(role);
+            let each: Vec<usize> = (1..bytes.len()).collect();
+            for cuts in [vec![], vec![bytes.len() / 2], each] {
+                let pieces = pieces(&bytes, &cuts);
+                for driver in Driver::ALL {
+                    for takeover in [false, true] {
+                        let mut connection = with(role, &config, options(takeover));
+                        let (trace, usage) = measure(|| driver.run(&mut connection, &pieces, true));
+                        abuse.assert_ended(&trace.written, &trace.messages());
+                        let clean = trace.close.unwrap().clean;
+                        assert_eq!(clean, abuse.code == 1000, "{} {driver:?}", abuse.case);
+                        // The driver copies its input.
+                        let most = (limit + 64 * KIB + 4 * bytes.len()) as i64;
+                        assert!(usage.peak <= most, "{} {driver:?}: {usage:?}", abuse.case);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Moves messages from one to the other as a transport does that waits after each: every buffer that

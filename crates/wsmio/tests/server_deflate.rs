@@ -10,8 +10,10 @@ use std::{
     sync::mpsc,
 };
 
-use support::{LONG, OnMessage, Running, dial, from_client, quiet, read_frame, read_head};
-use wsconn::{Connection, Delivery, Event, Time};
+use support::{
+    LONG, Note, Notes, OnMessage, Running, dial, from_client, next, quiet, read_frame, read_head,
+};
+use wsconn::{Connection, Delivery, Event, Role, Time};
 use wsmio::{
     Message, Peer, PreparedMessage,
     deflate::{Compress, DeflateOptions},
@@ -227,16 +229,25 @@ fn each_message_is_compressed_or_not_as_the_sender_chooses() {
 #[test]
 fn class_c_compression() {
     for abuse in wstest::compression::abuses() {
-        let server = Running::new(1, compressing(), || {
-            OnMessage(|_: &mut wsmio::Peer<'_, ()>, _: wsmio::Message<'_>| {})
-        });
+        let (notes, told) = mpsc::channel();
+        let make = move || Notes { notes: notes.clone(), echo: false };
+        let server = Running::new(1, compressing(), make);
         let mut client = dial(server.addr);
         client.write_all(&wstest::compression::offer()).unwrap();
-        client.write_all(&abuse.bytes).unwrap();
+        client.write_all(&abuse.bytes(Role::Server)).unwrap();
         let mut response = Vec::new();
         client.read_to_end(&mut response).unwrap();
-        abuse.assert_answered(&response);
         drop(client);
+        let mut delivered = Vec::new();
+        let info = loop {
+            match next(&told) {
+                Note::Message(_, message) => delivered.push(message),
+                Note::Close(_, info) => break info,
+                _ => {}
+            }
+        };
+        abuse.assert_answered(&response, &delivered);
+        assert_eq!(info.clean, abuse.code == 1000, "{}: {info}", abuse.case);
         server.stop();
     }
 }

@@ -18,6 +18,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
+use wsconn::Role;
 use wstest::reference::{Frame, decode};
 use wstokio::{
     Acceptor, CloseCode, Config, Connector, Message, PreparedMessage, WebSocket,
@@ -269,17 +270,22 @@ async fn class_c_compression() {
             let (tcp, _) = listener.accept().await.unwrap();
             let mut ws =
                 acceptor(true, Config::default().max_message_size).accept(tcp).await.unwrap();
-            while ws.recv().await.unwrap().is_some() {}
-            assert!(!ws.close_info().unwrap().clean);
+            let mut delivered = Vec::new();
+            while let Some(message) = ws.recv().await.unwrap() {
+                delivered.push(message.to_owned());
+            }
+            assert_eq!(ws.close_info().unwrap().clean, abuse.code == 1000, "{}", abuse.case);
+            delivered
         };
         let talking = async {
             let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
             client.write_all(&wstest::compression::offer()).await.unwrap();
-            client.write_all(&abuse.bytes).await.unwrap();
+            client.write_all(&abuse.bytes(Role::Server)).await.unwrap();
             let mut response = Vec::new();
             client.read_to_end(&mut response).await.unwrap();
-            abuse.assert_answered(&response);
+            response
         };
-        tokio::join!(serving, talking);
+        let (delivered, response) = tokio::join!(serving, talking);
+        abuse.assert_answered(&response, &delivered);
     }
 }
