@@ -110,7 +110,8 @@ impl<'h, 'b> Request<'h, 'b> {
         if headers.announce_body() {
             return Err(HandshakeError::HasBody);
         }
-        // Items 3 and 4.
+        // Items 3 and 4. A list will do (RFC 9110 §7.8), but of two lines a proxy may have read the other.
+        headers.single("Upgrade")?;
         if !headers.contains("Upgrade", "websocket") {
             return Err(HandshakeError::NotAnUpgrade);
         }

@@ -55,9 +55,14 @@ pub fn abuses() -> Vec<Abuse> {
     let plain = Frame::new(1, "Hello").unfinished();
     let reserved = |opcode| compressed(Frame::new(opcode, ""));
     let cases: &[(&str, &[Frame], &[&str], u16)] = &[
-        ("a bomb", &[bomb_message.clone()], &[], 1009),
+        ("a bomb", std::slice::from_ref(&bomb_message), &[], 1009),
         ("a bomb in fragments", &in_fragments, &[], 1009),
-        ("a bomb behind an honest message", &[hello.clone(), bomb_message], &["Hello"], 1009),
+        (
+            "a bomb behind an honest message",
+            &[hello.clone(), bomb_message.clone()],
+            &["Hello"],
+            1009,
+        ),
         ("corrupt data", &[hello.clone(), corrupt], &["Hello"], 1007),
         ("what is no text once it is inflated", &[hello.clone(), not_text], &["Hello"], 1007),
         ("RSV1 on a continuation", &[unfinished.clone(), reserved(0)], &[], 1002),

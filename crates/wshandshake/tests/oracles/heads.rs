@@ -94,6 +94,7 @@ impl<'a> Head<'a> {
             (!self.words[1].is_empty(), "the target"),
             (self.all("host").len() == 1, "Host"),
             (self.has("upgrade", "websocket"), "Upgrade"),
+            (self.all("upgrade").len() == 1, "Upgrade, more than once"),
             (self.has("connection", "upgrade"), "Connection"),
             (self.only("sec-websocket-version") == b"13", "the version"),
             (is_key(self.only("sec-websocket-key")), "the key"),

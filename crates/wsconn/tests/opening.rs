@@ -1,0 +1,64 @@
+//! Requests that a server must refuse, over the bare opening handshake, however they are cut (HAZARDS D, E,
+//! F, J).
+#![cfg(feature = "handshake")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
+
+use std::sync::Arc;
+
+use wsconn::{
+    Time,
+    opening::{Accept, Answer, OriginPolicy, ServerOpening, ServerOptions},
+};
+use wstest::{
+    advisory_requests,
+    drive::pieces,
+    handshake::{bad_requests, request},
+};
+
+/// What a server answers to these pieces.
+fn respond(options: &Arc<ServerOptions>, pieces: &[&[u8]]) -> Answer {
+    let mut opening = ServerOpening::new(options.clone(), Time::ZERO);
+    let complete = pieces.iter().any(|piece| opening.receive(piece).complete);
+    assert!(complete, "it waits for more");
+    opening.respond(|_| Ok(Accept::default()), Time::ZERO)
+}
+
+/// What a server with the default options answers.
+fn answer_to(bytes: &[u8]) -> String {
+    let answer = respond(&Arc::default(), &[bytes]);
+    assert!(answer.result.is_err(), "none is opened");
+    answer.response
+}
+
+/// Whether a page may connect to a server that names `https://good.com`.
+fn lets_in(origin: &str) -> bool {
+    let mut options = ServerOptions::default();
+    options.origin = OriginPolicy::List(vec!["https://good.com".into()]);
+    let request = request(&[&format!("Origin: {origin}")]);
+    respond(&options.into(), &[request.as_bytes()]).result.is_ok()
+}
+
+advisory_requests!(answer_to, lets_in);
+
+#[test]
+fn a_bad_request_is_refused_alike_wherever_it_is_cut() {
+    let options = Arc::new(ServerOptions::default());
+    for bad in bad_requests() {
+        let bytes = &bad.bytes;
+        let whole = respond(&options, &[bytes]).response;
+        bad.assert_refused(&whole);
+        let check = |pieces: &[&[u8]], what: &str| {
+            assert_eq!(respond(&options, pieces).response, whole, "{}, cut {what}", bad.case);
+        };
+        check(&bytes.chunks(1).collect::<Vec<_>>(), "everywhere");
+        // A long one at its start, and where a head becomes too long.
+        let limit = options.max_head;
+        let cuts: Vec<usize> = match bytes.len() {
+            len @ ..=4096 => (0..=len).collect(),
+            _ => (0..200).chain(limit - 3..=limit + 3).collect(),
+        };
+        for cut in cuts {
+            check(&pieces(bytes, &[cut]), &format!("at {cut}"));
+        }
+    }
+}
