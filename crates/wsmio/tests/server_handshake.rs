@@ -1,4 +1,5 @@
-//! Opening handshakes with the event loop: what hostile and broken clients get (HAZARDS D, E, F, J).
+//! Opening handshakes with the event loop and with the blocking acceptor: what hostile and broken clients
+//! get (HAZARDS D, E, F, J).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
 
 mod support;
@@ -124,5 +125,88 @@ fn a_client_that_reads_no_response_and_sends_on_is_not_waited_for() {
     peer.write_all(b"POST / HTTP/1.1\r\n\r\n").unwrap();
     while peer.write_all(&[b'x'; 1000]).is_ok() {
         std::thread::yield_now();
+    }
+}
+
+mod blocking {
+    use std::{
+        net::{TcpListener, TcpStream},
+        thread,
+    };
+
+    use wsmio::{Acceptor, Error, Message, WebSocket};
+    use wstest::reference;
+
+    use super::*;
+
+    /// What accepting with these options comes to, and what `talk` does as the client.
+    fn accept<T: Send>(
+        options: ServerOptions,
+        talk: impl FnOnce(SocketAddr) -> T + Send,
+    ) -> (Result<WebSocket<TcpStream>, Error>, T) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        thread::scope(|scope| {
+            let talking = scope.spawn(move || talk(addr));
+            let accepted = Acceptor::new(options).accept(listener.accept().unwrap().0);
+            (accepted, talking.join().unwrap())
+        })
+    }
+
+    fn answer_to(bytes: &[u8]) -> String {
+        let (accepted, response) = accept(ServerOptions::default(), |addr| answer(addr, bytes));
+        assert!(matches!(accepted, Err(Error::Handshake(_))), "{:?}", accepted.map(drop));
+        response
+    }
+
+    fn lets_in(origin: &str) -> bool {
+        let mut options = ServerOptions::default();
+        options.origin = OriginPolicy::List(vec!["https://good.com".into()]);
+        let request = request(&[&format!("Origin: {origin}")]);
+        let (accepted, response) = accept(options, |addr| {
+            let mut peer = dial(addr);
+            peer.write_all(request.as_bytes()).unwrap();
+            read_head(&mut peer)
+        });
+        assert_eq!(response.starts_with("HTTP/1.1 101 "), accepted.is_ok(), "{response}");
+        accepted.is_ok()
+    }
+
+    advisory_requests!(answer_to, lets_in);
+
+    #[test]
+    fn frames_behind_the_request_are_received_exactly_once_whatever_the_cut() {
+        let head = request(&[]);
+        let frames = [
+            Frame::new(1, "one"),
+            Frame::new(9, "ping"),
+            Frame::new(2, vec![2; 300]),
+            support::close(1000, ""),
+        ];
+        let bytes = [head.as_bytes(), &from_client(&frames)].concat();
+        let head = head.len();
+        for cut in [0, 1, head - 1, head, head + 1, head + 9, bytes.len()] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut peer = dial(listener.local_addr().unwrap());
+            let (start, end) = bytes.split_at(cut);
+            let (start, end) = (start.to_vec(), end.to_vec());
+            let talking = thread::spawn(move || {
+                for piece in [start, end] {
+                    peer.write_all(&piece).unwrap();
+                    thread::yield_now();
+                }
+                assert!(read_head(&mut peer).starts_with("HTTP/1.1 101 "));
+                let mut written = Vec::new();
+                peer.read_to_end(&mut written).unwrap();
+                reference::decode(&written).iter().map(|frame| frame.opcode).collect::<Vec<_>>()
+            });
+            let mut ws = wsmio::accept(listener.accept().unwrap().0).unwrap();
+            assert_eq!(ws.recv().unwrap(), Some(Message::Text("one")));
+            assert_eq!(ws.recv().unwrap(), Some((&vec![2; 300]).into()));
+            assert!(ws.recv().unwrap().is_none());
+            assert!(ws.close_info().unwrap().clean);
+            drop(ws);
+            assert_eq!(talking.join().unwrap(), [10, 8], "cut at {cut}");
+        }
     }
 }
