@@ -221,6 +221,27 @@ fn a_receiver_that_waits_answers_pings_and_the_close_frame() {
 }
 
 #[test]
+fn while_nothing_can_be_written_one_pong_waits_and_it_is_the_newest() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    for role in ROLES {
+        let (mut rx, _tx, handle) = full(role);
+        let (_, waker) = CountingWaker::new();
+        let mut recv = pin!(rx.recv());
+        for ping in ["first", "second", "newest"] {
+            handle.push(&from_peer_of(role, &[Frame::new(9, ping)]));
+            assert!(poll(recv.as_mut(), &waker).is_pending());
+        }
+        handle.open_window();
+        assert!(poll(recv.as_mut(), &waker).is_pending());
+        let frames = reference::decode(&handle.seen().written);
+        let frames: Vec<_> =
+            frames.iter().map(|frame| (frame.opcode, &frame.payload[..])).collect();
+        assert_eq!(frames, [(1, &b"before"[..]), (10, b"newest")]);
+    }
+}
+
+#[test]
 fn a_sender_without_a_receiver_closes_cleanly_and_answers_pings_meanwhile() {
     let runtime = runtime();
     let _guard = runtime.enter();
