@@ -28,16 +28,35 @@ fn every_vector_holds_whatever_the_way_of_driving() {
     }
 }
 
+/// Each cut of what is short. Of what is long those at its start, and 50 at random: in two, and in many.
+fn ways_to_cut(len: usize, random: &mut impl FnMut(usize) -> usize) -> Vec<Vec<usize>> {
+    if len <= 4096 {
+        return (0..=len).map(|cut| vec![cut]).collect();
+    }
+    let mut ways: Vec<_> = (0..=20).map(|cut| vec![cut]).collect();
+    for way in 0..50 {
+        let count = if way % 2 == 0 { 1 } else { 2 + random(30) };
+        let mut cuts: Vec<_> = (0..count).map(|_| random(len + 1)).collect();
+        cuts.sort_unstable();
+        ways.push(cuts);
+    }
+    ways
+}
+
 #[test]
 fn split_invariance_of_every_vector() {
+    let mut state = 1_u64;
+    let mut random = |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % below
+    };
     for vector in vectors() {
         let config = Arc::new(vector.config);
         let whole = Driver::PLAIN.run_new(vector.role, &config, &[&vector.input], true);
-        let cuts = if vector.input.len() <= 4096 { vector.input.len() } else { 20 };
-        for cut in 0..=cuts {
-            let pieces = pieces(&vector.input, &[cut]);
+        for cuts in ways_to_cut(vector.input.len(), &mut random) {
+            let pieces = pieces(&vector.input, &cuts);
             let trace = Driver::PLAIN.run_new(vector.role, &config, &pieces, true);
-            assert_eq!(trace, whole, "{} cut at {cut}", vector.name);
+            assert!(trace == whole, "{} cut at {cuts:?}", vector.name);
         }
         for driver in Driver::ALL {
             let bytes: Vec<&[u8]> = vector.input.chunks(1).collect();
