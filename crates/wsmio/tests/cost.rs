@@ -7,13 +7,13 @@ mod support;
 use std::{
     fs,
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     os::{
         fd::{AsRawFd, RawFd},
         unix::net::UnixStream,
     },
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -24,7 +24,7 @@ use std::{
 use support::{
     LONG, OnMessage, ROLES, allocations, client, from_client, from_peer_of, quiet, socket,
 };
-use wsmio::{Config, Message, Peer, Server, Stream, opening::ServerOptions};
+use wsmio::{Config, Message, Peer, Remote, Server, Stream, opening::ServerOptions};
 use wstest::{
     alloc::{CountingAllocator, live, measure},
     reference::Frame,
@@ -171,32 +171,60 @@ fn affordable() -> usize {
     (soft.unwrap_or(256).saturating_sub(100) / 2).min(9_500)
 }
 
+/// An event loop that echoes, and says what it holds. There is one at a time, for all descriptors.
+struct Asked {
+    _alone: MutexGuard<'static, ()>,
+    addr: SocketAddr,
+    remote: Remote,
+    running: thread::JoinHandle<io::Result<()>>,
+    first: TcpStream,
+    told: mpsc::Receiver<i64>,
+}
+
+impl Asked {
+    fn new(config: Config) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (heap, told) = mpsc::channel();
+        let mut options = ServerOptions::default();
+        options.config = config.into();
+        let server = Server::bind_with("127.0.0.1:0".parse().unwrap(), 1, options).unwrap();
+        let (addr, remote) = (server.local_addr(), server.remote());
+        let running = thread::spawn(move || {
+            server.run(move || {
+                let heap = heap.clone();
+                OnMessage(move |peer: &mut Peer<'_, ()>, message: Message<'_>| {
+                    if message.as_bytes() == b"how much?" {
+                        heap.send(live()).unwrap();
+                    } else {
+                        let _ = peer.send(message);
+                    }
+                })
+            })
+        });
+        Self { _alone, addr, remote, running, first: client(addr), told }
+    }
+
+    /// The bytes that the loop holds, once it has handled what was sent before.
+    fn ask(&mut self) -> i64 {
+        self.first.write_all(&from_client(&[Frame::new(1, "how much?")])).unwrap();
+        self.told.recv_timeout(LONG).unwrap()
+    }
+
+    fn stop(self, peers: Vec<TcpStream>) {
+        for peer in &peers {
+            socket2::SockRef::from(peer).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        drop(peers);
+        self.remote.stop(Duration::ZERO);
+        self.running.join().unwrap().unwrap();
+    }
+}
+
 #[test]
 fn an_idle_connection_of_the_event_loop_costs_little_heap_and_owns_no_buffer() {
-    let (heap, told) = mpsc::channel();
-    let mut options = ServerOptions::default();
     // With keepalive, so that each has a timer.
-    options.config = Config::default().into();
-    let server = Server::bind_with("127.0.0.1:0".parse().unwrap(), 1, options).unwrap();
-    let (addr, remote) = (server.local_addr(), server.remote());
-    let running = thread::spawn(move || {
-        server.run(move || {
-            let heap = heap.clone();
-            OnMessage(move |peer: &mut Peer<'_, ()>, message: Message<'_>| {
-                if message.as_bytes() == b"how much?" {
-                    heap.send(live()).unwrap();
-                } else {
-                    let _ = peer.send(message);
-                }
-            })
-        })
-    });
-    let mut first = client(addr);
-    let question = from_client(&[Frame::new(1, "how much?")]);
-    let mut ask = || {
-        first.write_all(&question).unwrap();
-        told.recv_timeout(LONG).unwrap()
-    };
+    let mut server = Asked::new(Config::default());
     let count = affordable();
     let message = from_client(&[Frame::new(2, vec![7; 1000])]);
     let mut echoed = vec![0; message.len() - 4];
@@ -205,15 +233,15 @@ fn an_idle_connection_of_the_event_loop_costs_little_heap_and_owns_no_buffer() {
         peer.read_exact(&mut echoed).unwrap();
     };
     // The loop's own buffers and pools are warm.
-    let mut peers = vec![client(addr)];
+    let mut peers = vec![client(server.addr)];
     talk(&mut peers[0]);
-    let before = ask();
-    peers.extend((0..count).map(|_| client(addr)));
-    let open = ask();
+    let before = server.ask();
+    peers.extend((0..count).map(|_| client(server.addr)));
+    let open = server.ask();
     for peer in &mut peers {
         talk(peer);
     }
-    let talked = ask();
+    let talked = server.ask();
     let each = |heap: i64| (heap - before) as f64 / count as f64;
     println!(
         "{} bytes each for {count} connections, {} once they have talked",
@@ -232,13 +260,35 @@ fn an_idle_connection_of_the_event_loop_costs_little_heap_and_owns_no_buffer() {
     for peer in &mut peers[1..=100] {
         peer.write_all(half).unwrap();
     }
-    ask();
-    let held = (ask() - talked) / 100;
+    server.ask();
+    let held = (server.ask() - talked) / 100;
     assert!(held <= 2 * 506, "{held} bytes for half of 1000");
-    for peer in &peers {
-        socket2::SockRef::from(peer).set_linger(Some(Duration::ZERO)).unwrap();
+    server.stop(peers);
+}
+
+#[test]
+fn a_thousand_connections_of_the_event_loop_that_declare_all_there_is_hold_4_kib_each_at_most() {
+    let mut unlimited = quiet();
+    (unlimited.max_frame_size, unlimited.max_message_size) = (u64::MAX, u64::MAX);
+    let mut server = Asked::new(unlimited);
+    let count = affordable().min(1000);
+    let peers: Vec<_> = (0..=count).map(|_| client(server.addr)).collect();
+    let header = [&[0x82, 0xff, 0x7f][..], &[0xff; 7], &[0; 4]].concat();
+    let mut first = &peers[0];
+    // The loop's own buffers and pools are warm.
+    first.write_all(&header).unwrap();
+    let before = server.ask();
+    let mut arrived = 0;
+    // The payload's first bytes come with the header, and then into the room that there is for them.
+    for piece in [&[&header[..], b"x"].concat()[..], b"x", &[7; 100]] {
+        for mut peer in &peers[1..] {
+            peer.write_all(piece).unwrap();
+        }
+        arrived += piece.len() as i64;
+        let each = (server.ask() - before) / count as i64;
+        println!("{each} bytes for each of {count} that declares all there is, {arrived} are here");
+        // Each has begun a message, and is there still.
+        assert!((1..=4096 + arrived).contains(&each), "{each} bytes, {arrived} are here");
     }
-    drop(peers);
-    remote.stop(Duration::ZERO);
-    running.join().unwrap().unwrap();
+    server.stop(peers);
 }
