@@ -14,7 +14,8 @@ use std::{
 
 use support::{
     LONG, Pair, ROLES, close, drip, from_client, quiet, read_frame, socket, thread_number,
-    tls::configs, wait_until_asleep,
+    tls::{self as tls_support, configs},
+    wait_until_asleep,
 };
 use wsconn::Role;
 use wsmio::{
@@ -25,7 +26,7 @@ use wsmio::{
         rustls::{ClientConnection, StreamOwned},
     },
 };
-use wstest::reference::Frame;
+use wstest::{certificates::Authority, reference::Frame};
 
 /// A listener, and the URL of it.
 fn listen() -> (TcpListener, String) {
@@ -99,6 +100,28 @@ fn a_tls_handshake_that_fails_says_why() {
         let _ = tcp.read_to_end(&mut Vec::new());
     });
     assert!(matches!(&error, Error::Tls(it) if matches!(**it, TlsFailure::Eof)), "{error:?}");
+}
+
+#[test]
+fn a_certificate_of_another_host_or_of_the_past_is_not_trusted_and_the_server_hears_of_it() {
+    let authority = Authority::default();
+    let connector = Connector::default().tls(tls_support::client(&authority));
+    for (certified, why) in [
+        (authority.certify("localhost.evil"), "not who it should be"),
+        (authority.certify("127.0.0.1"), "not who it should be"),
+        (authority.certify_the_past("localhost"), "has expired"),
+    ] {
+        let server = TlsAcceptor::new(tls_support::server(&certified));
+        let error = failure(&connector, move |tcp| {
+            let error = server.accept(tcp).unwrap_err().to_string();
+            assert!(error.contains("does not trust our certificate"), "{error}");
+        });
+        assert!(
+            matches!(&error, Error::Tls(it) if matches!(**it, TlsFailure::Protocol(_))),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(why), "{error}");
+    }
 }
 
 /// The header of a record of 16 KiB with a message of the handshake.

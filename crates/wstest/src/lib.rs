@@ -11,6 +11,7 @@
 //! - [`proxied`](mod@proxied): sessions through it, written once, run over every transport.
 //! - [`oracles`]: what fuzzing holds connections against.
 //! - [`alloc`]: an allocator that counts.
+//! - `certificates`, with the feature `tls`: an authority, and what it certifies.
 
 #![deny(unsafe_code)]
 // This crate is linked into tests only: what is wrong in a test panics.
@@ -24,6 +25,8 @@
 
 #[allow(unsafe_code)] // `GlobalAlloc` is an unsafe trait
 pub mod alloc;
+#[cfg(feature = "tls")]
+pub mod certificates;
 pub mod compression;
 pub mod conformance;
 pub mod drive;

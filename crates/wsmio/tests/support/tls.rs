@@ -6,11 +6,12 @@ use std::{
     thread,
 };
 
-use rcgen::{CertificateParams, KeyPair};
 use wsmio::tls::{
     self, TlsAcceptor, TlsStream,
     rustls::{ClientConfig, ServerConfig},
 };
+
+use wstest::certificates::{Authority, Certified};
 
 use super::Pair;
 
@@ -18,14 +19,20 @@ use super::Pair;
 pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     static CONFIGS: OnceLock<(Arc<ServerConfig>, Arc<ClientConfig>)> = OnceLock::new();
     let make = || {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".into()]).unwrap();
-        let chain = params.self_signed(&key).unwrap().pem();
-        let server = tls::server_config(chain.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
-        let roots = tls::roots_from_pem(chain.as_bytes()).unwrap();
-        (server.into(), tls::client_config(roots).into())
+        let authority = Authority::default();
+        (server(&authority.certify("localhost")), client(&authority))
     };
     CONFIGS.get_or_init(make).clone()
+}
+
+/// A server with this certificate.
+pub fn server(certified: &Certified) -> Arc<ServerConfig> {
+    tls::server_config(certified.chain.as_bytes(), certified.key.as_bytes()).unwrap().into()
+}
+
+/// A client that trusts this authority alone.
+pub fn client(authority: &Authority) -> Arc<ClientConfig> {
+    tls::client_config(tls::roots_from_pem(authority.pem().as_bytes()).unwrap()).into()
 }
 
 /// The client's side of TLS over a stream.

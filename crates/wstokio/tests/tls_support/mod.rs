@@ -3,42 +3,28 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
-};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
 use wsconn::transport::tls::rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
+use wstest::certificates::{self, Certified};
 use wstokio::tls;
 
 /// An authority for tests.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(certificates::Authority);
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "an authority for tests");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        Self(certificates::Authority::default())
     }
 
     /// A server with a certificate for `name`.
     pub(crate) fn server(&self, name: &str) -> ServerConfig {
-        self.server_with(CertificateParams::new([name.into()]).unwrap())
+        server_with(&self.0.certify(name))
     }
 
     /// A server whose certificate was valid once.
     pub(crate) fn expired_server(&self, name: &str) -> ServerConfig {
-        let mut params = CertificateParams::new([name.into()]).unwrap();
-        params.not_before = date_time_ymd(2001, 1, 1);
-        params.not_after = date_time_ymd(2002, 1, 1);
-        self.server_with(params)
-    }
-
-    fn server_with(&self, params: CertificateParams) -> ServerConfig {
-        let key = KeyPair::generate().unwrap();
-        let chain = params.signed_by(&key, &self.0).unwrap();
-        tls::server_config(chain.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+        server_with(&self.0.certify_the_past(name))
     }
 
     /// A client that trusts this authority alone.
@@ -55,4 +41,8 @@ impl Authority {
         let connector = tokio_rustls::TlsConnector::from(Arc::new(self.client()));
         connector.connect(name, stream).await.unwrap()
     }
+}
+
+fn server_with(certified: &Certified) -> ServerConfig {
+    tls::server_config(certified.chain.as_bytes(), certified.key.as_bytes()).unwrap()
 }
