@@ -1,7 +1,7 @@
 use core::fmt;
 
-use crate::InvalidInput;
 use crate::input::{check_headers, is_handshake_header, write_headers};
+use crate::{InvalidInput, Request};
 
 /// Writes a whole response that refuses a request, after which the connection must be closed: what
 /// has been pipelined behind the request is not answered.
@@ -39,14 +39,7 @@ pub fn write_refusal<T: AsRef<str>>(
     body: &str,
     headers: &[(T, T)],
 ) -> Result<(), InvalidInput> {
-    if !matches!(status, 200..=599) || matches!(status, 204 | 205 | 304) {
-        return Err(InvalidInput::Status);
-    }
-    check_headers(headers, |name| {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        let advice = is("Upgrade") || is("Sec-WebSocket-Version");
-        is("Content-Type") || is_handshake_header(name) && !advice
-    })?;
+    check_refusal(status, headers)?;
     // RFC 9110 §7.8: whoever sends Upgrade says so in Connection.
     let upgrade = headers.iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case("Upgrade"));
     let connection = if upgrade { "close, Upgrade" } else { "close" };
@@ -61,6 +54,36 @@ pub fn write_refusal<T: AsRef<str>>(
     )?;
     write_headers(out, headers)?;
     Ok(write!(out, "\r\n{body}")?)
+}
+
+fn check_refusal<T: AsRef<str>>(status: u16, headers: &[(T, T)]) -> Result<(), InvalidInput> {
+    if !matches!(status, 200..=599) || matches!(status, 204 | 205 | 304) {
+        return Err(InvalidInput::Status);
+    }
+    check_headers(headers, |name| {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let advice = is("Upgrade") || is("Sec-WebSocket-Version");
+        is("Content-Type") || is_handshake_header(name) && !advice
+    })
+}
+
+impl Request<'_, '_> {
+    /// Checks a refusal of this request that somebody else writes, by the rules of [`write_refusal`].
+    /// A status of 200 to 299 would accept an extended CONNECT (RFC 8441 §5).
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_refusal`].
+    pub fn check_refusal<T: AsRef<str>>(
+        &self,
+        status: u16,
+        headers: &[(T, T)],
+    ) -> Result<(), InvalidInput> {
+        if self.accept_key().is_none() && matches!(status, 200..=299) {
+            return Err(InvalidInput::Status);
+        }
+        check_refusal(status, headers)
+    }
 }
 
 /// The phrases of RFC 9110 for what is likely here; a reason may be empty.

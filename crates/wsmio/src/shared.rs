@@ -4,6 +4,7 @@ use std::{
     io::{self, IoSlice},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::Poll,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,9 @@ use wsconn::{
 };
 
 use crate::{Stream, wait::Wait};
+
+/// After so many turns of a call that has not had to wait its limit holds all the same.
+const PAUSES: usize = 16;
 
 pub(crate) struct Shared<S> {
     /// Locked while bytes are moved, never while a thread waits.
@@ -58,6 +62,8 @@ pub(crate) struct NonBlocking<'a, S> {
     emptied: bool,
     /// Behind what is read may be the end, of which nothing more is told.
     ended: bool,
+    /// There is more to do, once others have had their turn.
+    paused: bool,
 }
 
 impl Waiting {
@@ -180,19 +186,20 @@ impl<S: Stream> Shared<S> {
         waiting: &mut Waiting,
         mut step: impl FnMut(&mut Driver, &mut NonBlocking<'_, S>) -> Poll<Result<T, Error>>,
     ) -> Result<T, Error> {
+        let mut pauses = 0;
         loop {
-            let (polled, deadline, fd) = self.now(|core| {
+            let (polled, paused, deadline, fd) = self.now(|core| {
                 let Core { driver, stream, origin } = core;
                 let fd = stream.as_raw_fd();
                 let ended = waiting.wait.as_ref().is_some_and(Wait::has_ended);
                 let emptied = waiting.emptied && !ended;
-                let mut io =
-                    NonBlocking { stream, origin: *origin, deadline: None, emptied, ended };
+                let (origin, deadline, paused) = (*origin, None, false);
+                let mut io = NonBlocking { stream, origin, deadline, emptied, ended, paused };
                 let polled = step(driver, &mut io);
                 waiting.emptied = io.emptied;
                 // One beyond what the clock can tell never comes.
                 let deadline = io.deadline.and_then(|at| origin.checked_add(at.since_origin()));
-                (polled, deadline, fd)
+                (polled, io.paused, deadline, fd)
             });
             if let Poll::Ready(result) = polled {
                 if deadline.is_some() {
@@ -201,7 +208,15 @@ impl<S: Stream> Shared<S> {
                 }
                 return result;
             }
-            waiting.check().inspect_err(|_| self.wake_other(half))?;
+            pauses += usize::from(paused);
+            // What has come is done first, even by a call that is not to wait at all, but not without end.
+            if !paused || pauses > PAUSES {
+                waiting.check().inspect_err(|_| self.wake_other(half))?;
+            }
+            if paused {
+                thread::yield_now();
+                continue;
+            }
             let wait = match &mut waiting.wait {
                 Some(wait) => wait,
                 None => {
@@ -259,6 +274,11 @@ impl<S: Stream> Io for NonBlocking<'_, S> {
             return Poll::Ready(());
         }
         self.deadline = Some(deadline);
+        Poll::Pending
+    }
+
+    fn poll_pause(&mut self) -> Poll<()> {
+        self.paused = true;
         Poll::Pending
     }
 }

@@ -1,12 +1,13 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::coop::unconstrained,
     time::{Instant, Sleep, sleep_until},
 };
 use wsconn::{
@@ -101,7 +102,9 @@ impl Clock {
             if timer.deadline() > at || timer.is_elapsed() {
                 timer.as_mut().reset(at);
             }
-            ready!(timer.as_mut().poll(cx));
+            // Even if the reads of this turn have used up what a task may do in one: else a peer that always
+            // has something to read that comes to nothing, as in TLS, would hold every deadline off.
+            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
             if timer.deadline() == at {
                 return Poll::Ready(());
             }

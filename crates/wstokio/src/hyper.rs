@@ -121,7 +121,13 @@ impl Acceptor {
             let reason = "this server takes no upgrades\n";
             return Err(HandshakeFailure::Refused(Refusal::new(500, reason)));
         }
-        let agreement = negotiate(self.options(), &request, decide)?;
+        let agreement = negotiate(self.options(), &request, decide).map_err(|failure| {
+            let HandshakeFailure::Refused(Refusal { status, headers, .. }) = &failure else {
+                return failure;
+            };
+            let checked = request.check_refusal(*status, headers);
+            checked.map_or_else(HandshakeFailure::Input, |()| failure)
+        })?;
         let accept = agreement.response();
         request.check_accept(&accept)?;
         let mut response = Response::new(String::new());

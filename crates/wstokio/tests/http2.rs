@@ -38,6 +38,8 @@ async fn serve(mut request: Request<Incoming>) -> Result<Response<String>, Infal
             refusal.headers = vec![("Location".into(), "/chat".into())];
             Err(refusal)
         }
+        // The status would accept it.
+        "/page" => Err(Refusal::new(200, "a page\n")),
         _ => Err(Refusal::new(404, "there is only /chat here\n")),
     });
     let (response, socket) = match upgrade {
@@ -172,7 +174,7 @@ async fn a_server_that_drops_its_socket_is_an_abnormal_end() {
 #[tokio::test]
 async fn a_refusal_is_told_with_its_status_and_the_connection_goes_on() {
     let connection = connect(ClientOptions::default()).await;
-    for (path, wanted) in [("other", 404), ("moved", 302)] {
+    for (path, wanted) in [("other", 404), ("moved", 302), ("page", 500)] {
         let opened = connection.open(&format!("ws://server.example.com/{path}")).await;
         let Err(Error::Handshake(failure)) = opened else { panic!("{:?}", opened.err()) };
         let HandshakeFailure::Status { status, location, .. } = *failure else {

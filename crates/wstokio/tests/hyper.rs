@@ -33,6 +33,12 @@ async fn serve(mut request: Request<Incoming>) -> Result<Response<String>, Infal
             accept.headers = vec![("Set-Cookie".into(), "a=b".into())];
             Ok(accept)
         }
+        "/switched" => Err(Refusal::new(101, "this is no refusal\n")),
+        "/long" => {
+            let mut refusal = Refusal::new(404, "nothing here\n");
+            refusal.headers = vec![("Content-Length".into(), "1000".into())];
+            Err(refusal)
+        }
         _ => Err(Refusal::new(404, "there is only /chat here\n")),
     });
     let (response, socket) = match upgrade {
@@ -115,6 +121,9 @@ async fn refusals_go_through_hyper_with_their_status_and_close() {
     let origin = "Sec-WebSocket-Version: 13\r\nOrigin: http://evil.example\r\n";
     for (request, status, header) in [
         (request("GET /other HTTP/1.1", version), 404, ""),
+        // What the application wants to say cannot be sent.
+        (request("GET /switched HTTP/1.1", version), 500, ""),
+        (request("GET /long HTTP/1.1", version), 500, ""),
         (request("GET /chat HTTP/1.1", ""), 426, "sec-websocket-version: 13\r\n"),
         (request("POST /chat HTTP/1.1", version), 405, "allow: get\r\n"),
         (request("GET /chat HTTP/1.1", origin), 403, ""),

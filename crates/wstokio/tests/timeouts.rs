@@ -3,11 +3,19 @@
 
 mod support;
 
-use std::{fmt::Debug, future::Future, time::Duration};
+use std::{
+    fmt::Debug,
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use support::{ROLES, close, from_peer_of};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
+    task::{coop, yield_now},
     time::{Instant, sleep, timeout},
 };
 use wsconn::Role;
@@ -174,6 +182,55 @@ async fn a_peer_that_answers_pings_is_kept_and_one_that_sends_other_pongs_is_not
             peer.abort();
         }
     }
+}
+
+/// A stream whose reads use up all that a task may do in a turn and come to nothing, as a peer can have it within
+/// TLS.
+struct Busy;
+
+impl AsyncRead for Busy {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(coop::poll_proceed(cx)).made_progress();
+        }
+    }
+}
+
+impl AsyncWrite for Busy {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_always_has_something_that_comes_to_nothing_holds_no_deadline_off() {
+    let mut ws = WebSocket::from_server_stream(Busy, Vec::new(), Default::default());
+    let receiving = tokio::spawn(async move { ws.recv().await.map(|_| ()) });
+    // The ping, and that nothing answers it.
+    for silence in [25, 20] {
+        yield_now().await;
+        tokio::time::advance(Duration::from_secs(silence) + Duration::from_millis(2)).await;
+        yield_now().await;
+        yield_now().await;
+    }
+    assert!(receiving.is_finished(), "it goes on");
+    assert_timeout(receiving.await.unwrap(), Timeout::Keepalive);
 }
 
 #[tokio::test(start_paused = true)]

@@ -124,17 +124,23 @@ pub struct Progress {
 /// A head that is being received.
 pub(crate) struct Head {
     scanner: HeadScanner,
+    /// The most bytes that it may have.
+    max: usize,
     bytes: Vec<u8>,
     error: Option<HandshakeError>,
 }
 
 impl Head {
     fn of_request(max: usize) -> Self {
-        Self { scanner: HeadScanner::new(max), bytes: Vec::new(), error: None }
+        Self::new(HeadScanner::new(max), max)
     }
 
     pub(crate) fn of_response(max: usize) -> Self {
-        Self { scanner: HeadScanner::for_response(max), bytes: Vec::new(), error: None }
+        Self::new(HeadScanner::for_response(max), max)
+    }
+
+    fn new(scanner: HeadScanner, max: usize) -> Self {
+        Self { scanner, max, bytes: Vec::new(), error: None }
     }
 
     pub(crate) fn receive(&mut self, input: &[u8]) -> Progress {
@@ -147,7 +153,14 @@ impl Head {
             }
         };
         if self.error.is_none() {
-            self.bytes.extend_from_slice(input.get(..consumed).unwrap_or_default());
+            let piece = input.get(..consumed).unwrap_or_default();
+            let (len, needed) = (self.bytes.len(), self.bytes.len().saturating_add(piece.len()));
+            if needed > self.bytes.capacity() {
+                // Twice as much, but no more than a head may have.
+                let room = len.saturating_mul(2).min(self.max).max(needed);
+                self.bytes.reserve_exact(room.saturating_sub(len));
+            }
+            self.bytes.extend_from_slice(piece);
         }
         Progress { consumed, complete }
     }

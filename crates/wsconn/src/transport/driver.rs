@@ -362,7 +362,7 @@ impl Driver {
         if self.read_ended {
             return Poll::Pending;
         }
-        if inbox.wants_pause() {
+        if inbox.wants_pause() || mem::take(&mut self.pausing) {
             inbox.waited();
             ready!(io.poll_pause());
         }
@@ -403,7 +403,9 @@ impl Driver {
                 self.meter.counted.bytes_received += len as u64;
                 return Some(len);
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // It is tried again. A stream says so too that has done much without a byte for us, as TLS may:
+            // so others have their turn first.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.pausing = true,
             Err(error) => self.fail(error),
         }
         None
