@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use wsconn::{
     Time,
-    opening::{Accept, Answer, OriginPolicy, ServerOpening, ServerOptions},
+    opening::{
+        Accept, Answer, HandshakeFailure, OriginPolicy, Refusal, ServerOpening, ServerOptions,
+    },
 };
 use wstest::{
     advisory_requests,
@@ -59,6 +61,28 @@ fn a_bad_request_is_refused_alike_wherever_it_is_cut() {
         };
         for cut in cuts {
             check(&pieces(bytes, &[cut]), &format!("at {cut}"));
+        }
+    }
+}
+
+#[test]
+fn what_an_application_adds_to_its_answer_ends_no_line() {
+    for end in ["\r\n", "\n", "\r", "\0"] {
+        let text = format!("a{end}Injected: b");
+        let mut accept = Accept::default();
+        accept.headers = vec![("X-Added".into(), text.clone())];
+        let mut refusal = Refusal::new(404, "nothing here\n");
+        refusal.headers = vec![(text.clone(), "value".into())];
+        let mut chosen = Accept::default();
+        chosen.subprotocol = Some(text);
+        for decision in [Ok(accept), Err(refusal), Ok(chosen)] {
+            let mut opening = ServerOpening::new(Arc::default(), Time::ZERO);
+            let request = request(&["Sec-WebSocket-Protocol: chat"]);
+            assert!(opening.receive(request.as_bytes()).complete);
+            let answer = opening.respond(|_| decision, Time::ZERO);
+            assert!(matches!(answer.result, Err(HandshakeFailure::Input(_))), "{end:?}");
+            assert!(answer.response.starts_with("HTTP/1.1 500 "), "{}", answer.response);
+            assert!(!answer.response.contains("Injected"), "{}", answer.response);
         }
     }
 }

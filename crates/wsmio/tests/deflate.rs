@@ -10,6 +10,7 @@ use std::{
     net::TcpStream,
     os::unix::net::UnixStream,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -142,5 +143,28 @@ fn a_steady_echo_over_the_event_loop_allocates_nothing() {
             let more = many.saturating_sub(few);
             assert!(more <= 8, "{more} for 500 messages of {len} bytes, takeover {takeover}");
         }
+    }
+}
+
+#[test]
+fn class_c_compression() {
+    for abuse in wstest::compression::abuses() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(&wstest::compression::offer()).unwrap();
+        let serving = thread::spawn(move || {
+            let mut ws = Acceptor::new(options(true)).accept(ours).unwrap();
+            let mut delivered = Vec::new();
+            while let Some(message) = ws.recv().unwrap() {
+                delivered.push(message.to_owned());
+            }
+            (delivered, ws.close_info().unwrap().clean)
+        });
+        theirs.write_all(&abuse.bytes(Role::Server)).unwrap();
+        let mut response = Vec::new();
+        theirs.read_to_end(&mut response).unwrap();
+        drop(theirs);
+        let (delivered, clean) = serving.join().unwrap();
+        abuse.assert_answered(&response, &delivered);
+        assert_eq!(clean, abuse.code == 1000, "{}", abuse.case);
     }
 }
