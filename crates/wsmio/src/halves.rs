@@ -28,8 +28,8 @@ impl<S> Receiver<S> {
     }
 
     /// How long a call may block before it fails with [`Error::Io`] of kind
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Nothing is lost by that: call again. Default: no
-    /// limit but the connection's own.
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut). Nothing is lost by that: call again. What has come is
+    /// looked at first, but not without end where no message comes of it. Default: no limit but the connection's own.
     pub fn set_read_timeout(&mut self, limit: Option<Duration>) {
         self.waiting.limit = limit;
     }

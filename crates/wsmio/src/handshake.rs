@@ -52,21 +52,16 @@ impl<'a, S: Stream> Handshake<'a, S> {
         &mut self,
         mut receive: impl FnMut(&[u8]) -> Progress,
     ) -> Result<Inbox, Error> {
+        let mut buffer = ReadBuffer::take();
         loop {
-            // A handshake that waits owns no buffer to read into.
-            let read = self.block(|stream| {
-                let mut buffer = ReadBuffer::take();
-                let len = stream.read(buffer.room())?;
-                Ok((buffer, len))
-            });
-            let (buffer, len) = match read {
-                Ok((_, 0)) => return Err(HandshakeFailure::Eof.into()),
+            let len = match self.block(|stream| stream.read(buffer.room())) {
                 // TLS without a close_notify.
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(HandshakeFailure::Eof.into());
-                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
                 read => read?,
             };
+            if len == 0 {
+                return Err(HandshakeFailure::Eof.into());
+            }
             let progress = receive(buffer.bytes().get(..len).unwrap_or_default());
             if progress.complete {
                 return Ok(Inbox::new(buffer, progress.consumed, len));

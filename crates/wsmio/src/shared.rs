@@ -16,8 +16,9 @@ use wsconn::{
 
 use crate::{Stream, wait::Wait};
 
-/// After so many turns of a call that has not had to wait its limit holds all the same.
-const PAUSES: usize = 16;
+/// After so many turns of a call that has not had to wait its limit holds all the same. Even of a message that is
+/// inflated, which takes the shortest turns, that is 2 MiB.
+const PAUSES: usize = 64;
 
 pub(crate) struct Shared<S> {
     /// Locked while bytes are moved, never while a thread waits.

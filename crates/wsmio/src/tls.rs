@@ -103,7 +103,8 @@ impl TlsAcceptor {
 /// A byte stream within TLS.
 ///
 /// Each direction is free of the other: it is read though what is to be written has to wait, and what
-/// TLS has to answer to what was read, such as new keys, goes out with the next call of either kind.
+/// TLS has to answer to what was read, such as new keys, goes out with the next call of either kind. A read fails
+/// with [`ErrorKind::Interrupted`] after some records that bring no byte: there may be more.
 #[derive(Debug)]
 pub struct TlsStream<S = TcpStream> {
     stream: S,

@@ -20,26 +20,38 @@ use std::{
 
 use support::{from_peer_of, quiet, socket};
 use wsconn::Role;
-use wsmio::{Error, Stream};
+use wsmio::{Error, Stream, WebSocket};
 use wstest::reference::Frame;
 
 /// More reads than a test gets to while a flood is not endless for it.
 const ENDLESS: usize = 20_000;
 
-/// A stream that gives the same bytes in each read, which are so many before it ends, and takes all or nothing.
+/// A stream that gives the same bytes again and again, in so many reads before it ends, and takes all or nothing.
 struct Flood {
     bytes: Vec<u8>,
+    at: usize,
     left: Arc<AtomicUsize>,
     takes: bool,
     fd: UnixStream,
 }
 
 impl Flood {
-    /// Of pings to a server.
-    fn of_pings() -> Self {
-        let ping = from_peer_of(Role::Server, &[Frame::new(9, "")]);
+    /// Of this frame, to a server.
+    fn of(frame: Frame) -> Self {
+        let bytes = from_peer_of(Role::Server, &[frame]);
+        let bytes = bytes.repeat((60 << 10) / bytes.len());
         let left = Arc::new(AtomicUsize::new(ENDLESS));
-        Self { bytes: ping.repeat(10_000), left, takes: true, fd: UnixStream::pair().unwrap().0 }
+        Self { bytes, at: 0, left, takes: true, fd: UnixStream::pair().unwrap().0 }
+    }
+
+    /// The server's socket, to which a message without end is sent, and how many reads are left of it.
+    fn of_fragments() -> (WebSocket<Self>, Arc<AtomicUsize>) {
+        let mut config = quiet();
+        config.max_fragments = u32::MAX;
+        let begun = from_peer_of(Role::Server, &[Frame::new(2, "").unfinished()]);
+        let flood = Self::of(Frame::new(0, "").unfinished());
+        let left = flood.left.clone();
+        (WebSocket::from_server_stream(flood, begun, config.into()).unwrap(), left)
     }
 }
 
@@ -49,8 +61,10 @@ impl Read for Flood {
             return Ok(0);
         }
         self.left.fetch_sub(1, Ordering::Relaxed);
-        let len = self.bytes.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&self.bytes[..len]);
+        let rest = &self.bytes[self.at..];
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        self.at = (self.at + len) % self.bytes.len();
         Ok(len)
     }
 }
@@ -82,8 +96,8 @@ impl Stream for Flood {
 }
 
 #[test]
-fn a_flood_of_pings_does_not_push_the_limit_of_a_call_away() {
-    let mut ws = socket(Role::Server, Flood::of_pings(), quiet());
+fn a_message_without_end_does_not_push_the_limit_of_a_call_away() {
+    let (mut ws, _) = Flood::of_fragments();
     ws.set_read_timeout(Some(Duration::from_millis(20)));
     match ws.recv() {
         Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::TimedOut),
@@ -92,8 +106,8 @@ fn a_flood_of_pings_does_not_push_the_limit_of_a_call_away() {
 }
 
 #[test]
-fn nor_that_of_one_that_sends_and_reads_for_a_receiver_that_is_gone() {
-    let flood = Flood { takes: false, ..Flood::of_pings() };
+fn nor_do_pings_that_of_one_that_sends_and_reads_for_a_receiver_that_is_gone() {
+    let flood = Flood { takes: false, ..Flood::of(Frame::new(9, [7; 100])) };
     let (_, mut tx) = socket(Role::Server, flood, quiet()).split();
     tx.set_write_timeout(Some(Duration::from_millis(20)));
     match tx.send("nobody takes it") {
@@ -103,10 +117,9 @@ fn nor_that_of_one_that_sends_and_reads_for_a_receiver_that_is_gone() {
 }
 
 #[test]
-fn a_flood_of_pings_leaves_the_other_half_its_turn() {
-    let flood = Flood::of_pings();
-    let left = flood.left.clone();
-    let (mut rx, mut tx) = socket(Role::Server, flood, quiet()).split();
+fn a_message_without_end_leaves_the_other_half_its_turn() {
+    let (ws, left) = Flood::of_fragments();
+    let (mut rx, mut tx) = ws.split();
     let receiving = thread::spawn(move || rx.recv().map(|message| message.is_none()));
     while left.load(Ordering::Relaxed) > ENDLESS - 100 {
         thread::yield_now();

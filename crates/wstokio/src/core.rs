@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    task::coop::unconstrained,
+    task::coop::{has_budget_remaining, unconstrained},
     time::{Instant, Sleep, sleep_until},
 };
 use wsconn::{
@@ -40,6 +40,8 @@ pub(crate) struct Polled<'a, 'c, S> {
     stream: Pin<&'a mut S>,
     clock: &'a mut Clock,
     cx: &'a mut Context<'c>,
+    /// The stream has been read from, if a deadline may be due by a task that had budget left for it.
+    looked: bool,
 }
 
 impl<S> Core<S> {
@@ -74,13 +76,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         step: impl FnOnce(&mut Driver, &mut Polled<'_, '_, S>) -> Poll<T>,
     ) -> Poll<T> {
         let Self { driver, stream, clock, .. } = self;
-        step(driver, &mut Polled { stream: Pin::new(stream), clock, cx })
+        step(driver, &mut Polled { stream: Pin::new(stream), clock, cx, looked: false })
     }
 
     /// Sends what others have sent meanwhile. Gives whom that made room for.
     pub(crate) fn drain_outbox(&mut self, cx: &mut Context<'_>) -> Vec<Waker> {
         let Self { driver, outbox, stream, clock, .. } = self;
-        let mut io = Polled { stream: Pin::new(stream), clock, cx };
+        let mut io = Polled { stream: Pin::new(stream), clock, cx, looked: false };
         outbox.as_mut().map(|outbox| outbox.drain(driver, &mut io)).unwrap_or_default()
     }
 }
@@ -90,7 +92,12 @@ impl Clock {
         Time::from_origin(self.origin.elapsed())
     }
 
-    fn poll_deadline(&mut self, deadline: Time, cx: &mut Context<'_>) -> Poll<()> {
+    fn has_fired(&self) -> bool {
+        self.timer.as_ref().is_some_and(|timer| timer.is_elapsed())
+    }
+
+    /// Ready once the moment has come. `looked` says whether what the stream has was looked at before.
+    fn poll_deadline(&mut self, deadline: Time, looked: bool, cx: &mut Context<'_>) -> Poll<()> {
         // One beyond what the clock can tell never comes.
         let Some(at) = self.origin.checked_add(deadline.since_origin()) else {
             return Poll::Pending;
@@ -99,12 +106,17 @@ impl Clock {
         loop {
             // A deadline that has moved away finds the timer set too early: it is set anew only once
             // it has fired, so that a message costs no more than the look at it.
-            if timer.deadline() > at || timer.is_elapsed() {
+            if timer.deadline() > at || timer.is_elapsed() && timer.deadline() < at {
                 timer.as_mut().reset(at);
             }
-            // Even if the reads of this turn have used up what a task may do in one: else a peer that always
-            // has something to read that comes to nothing, as in TLS, would hold every deadline off.
-            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
+            if timer.as_mut().poll(cx).is_pending() {
+                // A read that used up what a task may do in a turn must not hold every deadline off, as a peer
+                // within TLS can have it.
+                if !looked || has_budget_remaining() {
+                    return Poll::Pending;
+                }
+                ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
+            }
             if timer.deadline() == at {
                 return Poll::Ready(());
             }
@@ -118,6 +130,8 @@ impl<S: AsyncRead + AsyncWrite> Io for Polled<'_, '_, S> {
     }
 
     fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        // Where nothing is left for the read, what has come is not looked at.
+        self.looked = !self.clock.has_fired() || has_budget_remaining();
         let mut buffer = ReadBuf::new(buffer);
         ready!(self.stream.as_mut().poll_read(self.cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
@@ -140,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite> Io for Polled<'_, '_, S> {
     }
 
     fn poll_deadline(&mut self, deadline: Time) -> Poll<()> {
-        self.clock.poll_deadline(deadline, self.cx)
+        self.clock.poll_deadline(deadline, self.looked, self.cx)
     }
 
     fn poll_pause(&mut self) -> Poll<()> {

@@ -191,6 +191,11 @@ impl Refused {
             HandshakeFailure::Refused(refusal) => append(&mut response, &refusal.headers),
             _ => Ok(()),
         };
+        // RFC 9110 §7.8: whoever sends Upgrade says so in Connection.
+        if version < Version::HTTP_2 && response.headers().contains_key(header::UPGRADE) {
+            let both = HeaderValue::from_static("close, Upgrade");
+            response.headers_mut().insert(header::CONNECTION, both);
+        }
         match added {
             Ok(()) => Self(Box::new((failure, response))),
             Err(input) => Self::new(HandshakeFailure::Input(input), version),

@@ -129,6 +129,7 @@ async fn refusals_go_through_hyper_with_their_status_and_close() {
         (request("GET /chat HTTP/1.1", origin), 403, ""),
         (request("GET /chat HTTP/1.0", version), 400, ""),
         ("GET /chat HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 426, "upgrade: websocket\r\n"),
+        ("GET /chat HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 426, "connection: close, upgrade\r\n"),
     ] {
         let (address, _serving) = server().await;
         let mut client = TcpStream::connect(address).await.unwrap();

@@ -6,8 +6,9 @@ mod support;
 use std::{
     fmt::Debug,
     future::Future,
+    future::poll_fn,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -231,6 +232,26 @@ async fn a_stream_that_always_has_something_that_comes_to_nothing_holds_no_deadl
     }
     assert!(receiving.is_finished(), "it goes on");
     assert_timeout(receiving.await.unwrap(), Timeout::Keepalive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_come_is_looked_at_before_a_deadline_that_a_busy_task_finds_passed() {
+    let (mut ws, mut peer) = socket(Role::Server, Config::default(), 1000);
+    // A ping goes out. Then nobody looks until a pong is long due; but something has come.
+    timeout(secs(26), ws.recv()).await.unwrap_err();
+    tokio::time::advance(secs(25)).await;
+    peer.write_all(&from_peer_of(Role::Server, &[Frame::new(2, "here")])).await.unwrap();
+    poll_fn(|cx| {
+        // Others in the same task use up what it may do in a turn.
+        while let Poll::Ready(progress) = coop::poll_proceed(cx) {
+            progress.made_progress();
+        }
+        assert!(pin!(ws.recv()).poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    yield_now().await;
+    assert_eq!(ws.recv().await.unwrap(), Some(b"here"[..].into()));
 }
 
 #[tokio::test(start_paused = true)]

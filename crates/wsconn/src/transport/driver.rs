@@ -266,7 +266,9 @@ impl Driver {
         let mut inbox = Inbox::default();
         while let Poll::Ready(Read::More) = self.poll_read(io, &mut inbox, Delivery::Chunks) {
             while !inbox.is_empty() {
-                inbox.receive(&mut self.connection, Delivery::Chunks);
+                let event = inbox.receive(&mut self.connection, Delivery::Chunks);
+                // That was as much work as one call may do.
+                self.pausing |= event.is_none() && !inbox.is_empty();
             }
             self.handle_timeouts(inbox.read_at());
             if self.is_over() {

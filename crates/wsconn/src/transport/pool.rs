@@ -59,8 +59,16 @@ impl Drop for ReadBuffer {
 }
 
 impl From<Vec<u8>> for ReadBuffer {
+    /// With these bytes at its start, and room for the reads that come after them.
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        if bytes.is_empty() || bytes.len() > BUFFER {
+            return Self(bytes.into());
+        }
+        let mut buffer = Self::take();
+        for (to, from) in buffer.room().iter_mut().zip(bytes) {
+            *to = from;
+        }
+        buffer
     }
 }
 
@@ -96,5 +104,19 @@ pub(super) fn put_message(buffer: Vec<u8>) {
         && kept.len() < KEEP_MESSAGES
     {
         kept.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_leaves_room_for_whole_reads() {
+        let mut buffer = ReadBuffer::from(vec![1, 2]);
+        assert_eq!(buffer.bytes().get(..2), Some(&[1, 2][..]));
+        assert_eq!(buffer.room().len(), BUFFER);
+        let long = ReadBuffer::from(vec![3; BUFFER + 1]);
+        assert_eq!(long.bytes(), vec![3; BUFFER + 1]);
     }
 }
