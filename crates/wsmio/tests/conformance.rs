@@ -18,17 +18,17 @@ use std::{
 };
 
 use support::{LONG, Pair, Running, client, quiet, socket};
-use wsconn::{OwnedMessage, Role, Time, opening::ServerOpening};
+use wsconn::{OwnedMessage, Role};
 use wsmio::{
     CloseInfo, Config, ConnectionId, Connector, Event, Handler, Kind, Message, Peer, Stream,
-    WebSocket,
-    opening::{Accept, ServerOptions},
+    WebSocket, opening::ServerOptions,
 };
 use wstest::{
     advisory_classes,
     alloc::CountingAllocator,
     conformance::{Cuts, KEYS, Outcome, Subject, Vector, assert_fresh_keys, check, check_keys},
     drive::pieces,
+    handshake::upgrade,
 };
 
 #[global_allocator]
@@ -279,10 +279,7 @@ fn each_frame_of_a_client_has_a_key_of_its_own() {
     let (stream, mut peer) = UnixStream::pair().unwrap();
     let peer = thread::spawn(move || {
         let request = support::read_head(&mut peer);
-        let mut opening = ServerOpening::new(ServerOptions::default().into(), Time::ZERO);
-        opening.receive(request.as_bytes());
-        let answer = opening.respond(|_| Ok(Accept::default()), Time::ZERO);
-        peer.write_all(answer.response.as_bytes()).unwrap();
+        peer.write_all(&upgrade(request.as_bytes())).unwrap();
         let mut written = Vec::new();
         peer.read_to_end(&mut written).unwrap();
         written

@@ -17,8 +17,7 @@ use std::{
 use verdict::{end, note};
 use wsmio::{
     Acceptor, CloseInfo, ConnectionId, Connector, Error, Handler, Message, Peer, Remote, Server,
-    Stream, WebSocket,
-    opening::{ClientOptions, ServerOptions},
+    Stream, WebSocket, opening::ServerOptions,
 };
 use wstest::proxied::{CLOSE, Log, PLEASE_CLOSE, Step, Transport, Waits};
 
@@ -37,9 +36,8 @@ enum Over {
 
 impl Over {
     fn server_options(self, waits: Waits) -> ServerOptions {
-        let mut options = ServerOptions::default();
-        options.config = waits.config.into();
-        options.handshake_timeout = waits.handshake;
+        #[allow(unused_mut)] // without compression
+        let mut options = waits.server_options();
         #[cfg(feature = "deflate")]
         if matches!(self, Self::Deflate) {
             options.deflate = Some(Default::default());
@@ -48,9 +46,8 @@ impl Over {
     }
 
     fn connector(self, waits: Waits) -> Connector {
-        let mut options = ClientOptions::default();
-        options.config = waits.config.into();
-        options.handshake_timeout = waits.handshake;
+        #[allow(unused_mut)] // without compression
+        let mut options = waits.client_options();
         #[cfg(feature = "deflate")]
         if matches!(self, Self::Deflate) {
             options.deflate = Some(Default::default());

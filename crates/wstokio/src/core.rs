@@ -40,7 +40,7 @@ pub(crate) struct Polled<'a, 'c, S> {
     stream: Pin<&'a mut S>,
     clock: &'a mut Clock,
     cx: &'a mut Context<'c>,
-    /// The stream has been read from, if a deadline may be due by a task that had budget left for it.
+    /// What the stream has was looked at, which a task without budget cannot do.
     looked: bool,
 }
 
@@ -96,7 +96,7 @@ impl Clock {
         self.timer.as_ref().is_some_and(|timer| timer.is_elapsed())
     }
 
-    /// Ready once the moment has come. `looked` says whether what the stream has was looked at before.
+    /// Ready once the moment has come. `looked` is as in [`Polled`].
     fn poll_deadline(&mut self, deadline: Time, looked: bool, cx: &mut Context<'_>) -> Poll<()> {
         // One beyond what the clock can tell never comes.
         let Some(at) = self.origin.checked_add(deadline.since_origin()) else {
@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite> Io for Polled<'_, '_, S> {
     }
 
     fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        // Where nothing is left for the read, what has come is not looked at.
+        // It only matters where a deadline may be due.
         self.looked = !self.clock.has_fired() || has_budget_remaining();
         let mut buffer = ReadBuf::new(buffer);
         ready!(self.stream.as_mut().poll_read(self.cx, &mut buffer))?;

@@ -20,10 +20,7 @@ use tokio::{
 };
 use verdict::{end, note};
 use wstest::proxied::{CLOSE, Log, PLEASE_CLOSE, Step, Transport, Waits};
-use wstokio::{
-    Acceptor, Connector, Error, MaybeTls, WebSocket,
-    opening::{ClientOptions, ServerOptions},
-};
+use wstokio::{Acceptor, Connector, Error, MaybeTls, WebSocket};
 #[cfg(feature = "tls")]
 use {
     std::sync::Arc,
@@ -51,9 +48,8 @@ impl Over {
     }
 
     fn acceptor(&self, waits: Waits) -> Acceptor {
-        let mut options = ServerOptions::default();
-        options.config = waits.config.into();
-        options.handshake_timeout = waits.handshake;
+        #[allow(unused_mut)] // without compression
+        let mut options = waits.server_options();
         #[cfg(feature = "deflate")]
         if matches!(self, Self::Deflate) {
             options.deflate = Some(Default::default());
@@ -62,9 +58,8 @@ impl Over {
     }
 
     fn connector(&self, waits: Waits) -> Connector {
-        let mut options = ClientOptions::default();
-        options.config = waits.config.into();
-        options.handshake_timeout = waits.handshake;
+        #[allow(unused_mut)] // without compression
+        let mut options = waits.client_options();
         #[cfg(feature = "deflate")]
         if matches!(self, Self::Deflate) {
             options.deflate = Some(Default::default());

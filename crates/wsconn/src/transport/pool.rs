@@ -65,8 +65,8 @@ impl From<Vec<u8>> for ReadBuffer {
             return Self(bytes.into());
         }
         let mut buffer = Self::take();
-        for (to, from) in buffer.room().iter_mut().zip(bytes) {
-            *to = from;
+        if let Some(start) = buffer.room().get_mut(..bytes.len()) {
+            start.copy_from_slice(&bytes);
         }
         buffer
     }

@@ -9,6 +9,7 @@ use std::{
 
 use wsconn::{
     CloseCause, CloseCode, CloseInfo, Config, Event, Message, OwnedMessage, Role, Side, Timeout,
+    opening::{ClientOptions, ServerOptions},
 };
 
 use crate::proxy::{Plan, Proxy};
@@ -63,6 +64,22 @@ impl Waits {
         config.write_timeout = wait(Timeout::Write);
         config.fin_timeout = LONG;
         Self { config, handshake: wait(Timeout::Handshake) }
+    }
+
+    /// The options of a server that waits so long.
+    pub fn server_options(self) -> ServerOptions {
+        let mut options = ServerOptions::default();
+        options.config = self.config.into();
+        options.handshake_timeout = self.handshake;
+        options
+    }
+
+    /// The options of a client that waits so long.
+    pub fn client_options(self) -> ClientOptions {
+        let mut options = ClientOptions::default();
+        options.config = self.config.into();
+        options.handshake_timeout = self.handshake;
+        options
     }
 }
 
