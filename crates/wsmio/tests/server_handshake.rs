@@ -14,7 +14,7 @@ use support::{
     Note, Running, closed, dial, drip, from_client, next, noting, opened, patient_with_the_request,
     read_frame, read_head, write_slowly,
 };
-use wsmio::opening::{OriginPolicy, ServerOptions};
+use wsmio::opening::ServerOptions;
 use wstest::{
     advisory_requests,
     handshake::{assert_refused, request},
@@ -41,13 +41,11 @@ fn answer_to(bytes: &[u8]) -> String {
     response
 }
 
-/// Whether a page may connect to a server that names `https://good.com`.
-fn lets_in(origin: &str) -> bool {
-    let mut options = ServerOptions::default();
-    options.origin = OriginPolicy::List(vec!["https://good.com".into()]);
+/// Whether a server with these options accepts this request.
+fn lets_in(options: ServerOptions, request: &str) -> bool {
     let (server, _told) = noting(options);
     let mut peer = dial(server.addr);
-    peer.write_all(request(&[&format!("Origin: {origin}")]).as_bytes()).unwrap();
+    peer.write_all(request.as_bytes()).unwrap();
     read_head(&mut peer).starts_with("HTTP/1.1 101 ")
 }
 
@@ -159,10 +157,7 @@ mod blocking {
         response
     }
 
-    fn lets_in(origin: &str) -> bool {
-        let mut options = ServerOptions::default();
-        options.origin = OriginPolicy::List(vec!["https://good.com".into()]);
-        let request = request(&[&format!("Origin: {origin}")]);
+    fn lets_in(options: ServerOptions, request: &str) -> bool {
         let (accepted, response) = accept(options, |addr| {
             let mut peer = dial(addr);
             peer.write_all(request.as_bytes()).unwrap();

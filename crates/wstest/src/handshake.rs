@@ -1,7 +1,7 @@
 //! Requests that a server must refuse, and responses that open no WebSocket, written once, sent to
 //! every transport.
 
-use wsconn::opening::{ClientOptions, HandshakeFailure};
+use wsconn::opening::{ClientOptions, HandshakeFailure, OriginPolicy, ServerOptions};
 use wshandshake::{Accept, HeaderSlots, Request};
 
 /// A request that must be refused.
@@ -128,25 +128,41 @@ pub fn assert_refused(response: &str, status: u16, case: &str) {
     assert!(!body.is_empty() && !body.contains("HTTP/1.1 1"), "{case}: {response}");
 }
 
-/// Pages, and whether a server lets them connect that names `https://good.com` alone.
-pub const ORIGINS: [(&str, bool); 12] = [
-    ("https://good.com", true),
-    ("https://GOOD.com", true),
-    ("https://good.com:443", true),
-    ("http://good.com", false),
-    ("https://good.com:444", false),
-    ("https://good.com.", false),
-    ("https://good.com.evil", false),
-    ("https://evil-good.com", false),
-    ("https://user@good.com", false),
-    ("https://[::1]", false),
-    ("null", false),
-    ("", false),
+/// Pages, if any, and whether a server at `good.com` lets them connect: with the default options, and if it
+/// names `https://good.com` alone.
+const ORIGINS: [(Option<&str>, bool, bool); 13] = [
+    (None, true, true),
+    (Some("https://good.com"), true, true),
+    (Some("https://GOOD.com"), true, true),
+    (Some("https://good.com:443"), true, true),
+    (Some("http://good.com"), true, false),
+    (Some("https://good.com:444"), false, false),
+    (Some("https://good.com."), false, false),
+    (Some("https://good.com.evil"), false, false),
+    (Some("https://evil-good.com"), false, false),
+    (Some("https://user@good.com"), false, false),
+    (Some("https://[::1]"), false, false),
+    (Some("null"), false, false),
+    (Some(""), false, false),
 ];
 
+/// Panics unless servers let in the pages that they are to let in. `lets_in` says whether one with these
+/// options accepts this request.
+pub fn assert_origins(lets_in: impl Fn(ServerOptions, &str) -> bool) {
+    for (origin, same_host, named) in ORIGINS {
+        let header = origin.map(|origin| format!("Origin: {origin}"));
+        let lines = ["Host: good.com"].into_iter().chain(header.as_deref());
+        let request = request(&lines.collect::<Vec<_>>());
+        let mut naming = ServerOptions::default();
+        naming.origin = OriginPolicy::List(vec!["https://good.com".into()]);
+        assert_eq!(lets_in(ServerOptions::default(), &request), same_host, "{origin:?}");
+        assert_eq!(lets_in(naming, &request), named, "{origin:?} where one is named");
+    }
+}
+
 /// A test for each class of advisories that requests alone show. `$refuses` is called with each bad request
-/// of a class, alone and with others behind it, and gives the server's whole answer; `$lets_in` with an
-/// origin, and says whether it may connect to a server that names `https://good.com`.
+/// of a class, alone and with others behind it, and gives the server's whole answer; `$lets_in` is for
+/// [`assert_origins`].
 #[macro_export]
 macro_rules! advisory_requests {
     ($answer:expr, $lets_in:expr) => {
@@ -185,9 +201,7 @@ macro_rules! advisory_requests {
         #[test]
         fn class_j_origins() {
             refuses_class('J');
-            for (origin, fits) in $crate::handshake::ORIGINS {
-                assert_eq!($lets_in(origin), fits, "{origin:?}");
-            }
+            $crate::handshake::assert_origins($lets_in);
         }
     };
 }

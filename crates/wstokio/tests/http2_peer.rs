@@ -9,6 +9,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::Instant,
 };
+use wstest::conformance::{KEYS, assert_fresh_keys};
 use wstokio::{
     CloseCode, Connector, Error, Timeout,
     http2::{Http2, Http2Failure},
@@ -374,6 +375,26 @@ async fn a_socket_that_is_dropped_is_reset_with_cancel() {
     let connection = connection.await.unwrap();
     drop(connection.open(URL).await.unwrap());
     assert_eq!(checked.await.unwrap(), [0, 0, 0, 8]);
+}
+
+#[tokio::test]
+async fn each_frame_of_a_client_has_a_key_of_its_own() {
+    let (done, checked) = tokio::sync::oneshot::channel();
+    let connection = connect(async |mut peer: Peer| {
+        peer.accepted().await;
+        let mut bytes = Vec::new();
+        // Each is a header, a key and a byte.
+        while bytes.len() < KEYS * 7 {
+            bytes.extend(peer.wait_for(DATA).await.unwrap().3);
+        }
+        let _ = done.send(bytes);
+        peer.idle().await;
+    });
+    let mut ws = connection.await.unwrap().open(URL).await.unwrap();
+    for _ in 0..KEYS {
+        ws.send("x").await.unwrap();
+    }
+    assert_fresh_keys(&checked.await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
