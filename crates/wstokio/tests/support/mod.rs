@@ -357,7 +357,7 @@ fn ends_with_close(written: &[u8]) -> bool {
 }
 
 /// A socket over a stream that has been upgraded.
-pub(crate) fn socket(role: Role, stream: Scripted, config: Config) -> WebSocket<Scripted> {
+pub(crate) fn socket<S>(role: Role, stream: S, config: Config) -> WebSocket<S> {
     match role {
         Role::Server => WebSocket::from_server_stream(stream, Vec::new(), config.into()),
         Role::Client => WebSocket::from_client_stream(stream, Vec::new(), config.into()),
