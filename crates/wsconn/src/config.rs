@@ -26,10 +26,13 @@ pub struct Config {
     /// A ping goes out after this much silence from the peer. `None` turns keepalive off. Default:
     /// 25 seconds.
     pub keepalive: Option<Duration>,
-    /// The peer is lost if it gives no sign of life for this long after a keepalive ping. Default:
-    /// 20 seconds.
+    /// The peer is lost if it gives no sign of life for this long after a keepalive ping. A ping that
+    /// may have waited behind other bytes is given this long once more after they were written; until
+    /// then [`write_timeout`](Self::write_timeout) tells whether the peer takes them. Default: 20
+    /// seconds.
     pub keepalive_timeout: Duration,
-    /// How long the peer has to answer our close frame, whatever else it sends. Default: 5 seconds.
+    /// How long the peer has to take what is queued before our close frame, and to answer that, whatever
+    /// else it sends. Default: 5 seconds.
     pub close_timeout: Duration,
     /// The peer is lost if it takes no byte that waits to be written for this long. Default: 30
     /// seconds.

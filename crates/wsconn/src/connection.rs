@@ -63,6 +63,8 @@ pub struct Connection {
     heard: Time,
     /// When the keepalive ping went out that nothing has been heard since.
     pinged: Option<Time>,
+    /// The transport has been blocked since then: the ping may have waited behind other bytes.
+    pub(crate) ping_waited: bool,
     /// Counts keepalive pings; the payload of the last one.
     ping: u32,
     /// When `Closing` ends in a timeout, and `Closed` in [`Disposition::Close`].
@@ -118,6 +120,7 @@ impl Connection {
             fragmented: None,
             heard: now,
             pinged: None,
+            ping_waited: false,
             ping: 0,
             deadline: None,
         }
@@ -262,12 +265,18 @@ impl Connection {
             }
             self.state = State::Over;
         } else if self.is_open() && due(self.poll_timeout()) {
-            if self.pinged.is_some() {
-                self.lost(Side::Local, CloseCause::Timeout(Timeout::Keepalive));
-            } else {
+            let waited = self.ping_waited;
+            self.ping_waited = self.is_blocked();
+            if self.pinged.is_none() {
                 self.ping = self.ping.wrapping_add(1);
                 self.queue(Header::new(OpCode::Ping, 4), &self.ping.to_be_bytes());
                 self.pinged = Some(now);
+            } else if waited {
+                // The peer may not have got it yet. Whether it takes what is before it, the deadline of
+                // writing tells.
+                self.pinged = Some(now);
+            } else {
+                self.lost(Side::Local, CloseCause::Timeout(Timeout::Keepalive));
             }
         }
     }

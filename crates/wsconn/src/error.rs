@@ -152,7 +152,7 @@ impl fmt::Display for Timeout {
                 "the opening handshake was not over by its deadline (handshake_timeout)"
             }
             Self::Keepalive => "the peer gave no sign of life after a ping (keepalive_timeout)",
-            Self::Close => "the peer did not answer the close frame in time (close_timeout)",
+            Self::Close => "the peer did not take what was queued and answer the close frame in time (close_timeout)",
             Self::Write => "the peer took no data for too long (write_timeout)",
         })
     }

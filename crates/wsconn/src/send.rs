@@ -113,6 +113,7 @@ impl Connection {
     /// [`advance`](Self::advance) tells, runs [`Config::write_timeout`](crate::Config::write_timeout).
     pub fn blocked(&mut self, now: Time) {
         self.output.stalled.get_or_insert(now);
+        self.ping_waited = true;
     }
 
     /// Whether the transport is [blocked](Self::blocked): some of what is outgoing has to wait.

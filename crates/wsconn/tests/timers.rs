@@ -103,6 +103,44 @@ fn a_peer_that_answers_no_ping_is_lost_after_20_seconds() {
 }
 
 #[test]
+fn a_peer_that_is_slow_to_take_what_is_before_the_ping_is_not_lost() {
+    for role in ROLES {
+        let mut pair = keepalive(role);
+        pair.latency = secs(5);
+        pair.end(role).window = Some(0);
+        pair.end(role).connection.send(&[1; 1000]).unwrap();
+        // One byte each 29 seconds, for longer than any wait.
+        for round in 1..20 {
+            pair.run_until(secs(29 * round));
+            pair.end(role).window = Some(1);
+        }
+        assert!(pair.end(role).connection.is_open());
+        // It takes all, and has its time to answer the ping behind it from then on.
+        pair.end(role).window = None;
+        pair.run_for(secs(15));
+        assert_eq!(pair.other(role).events.len(), 2, "the message and one ping");
+        pair.run_for(secs(1000));
+        assert!(pair.end(role).connection.is_open());
+    }
+}
+
+#[test]
+fn a_peer_that_takes_everything_and_answers_no_ping_is_lost_within_20_seconds_more() {
+    for role in ROLES {
+        let mut pair = keepalive(role);
+        pair.other(role).drops = true;
+        pair.end(role).window = Some(0);
+        pair.end(role).connection.send("hello").unwrap();
+        pair.run_until(secs(26));
+        pair.end(role).window = None;
+        pair.run_until(secs(65) - NS);
+        assert!(pair.end(role).connection.is_open());
+        pair.run_until(secs(65));
+        assert_eq!(pair.end(role).timeout(), Some(Timeout::Keepalive));
+    }
+}
+
+#[test]
 fn any_frame_but_a_pong_is_a_sign_of_life() {
     for role in ROLES {
         for frame in [

@@ -76,7 +76,7 @@ fn the_end_of_a_connection_is_told_by_who_caused_it_and_why() {
                 it.close(CloseCode::NORMAL, "", Time::ZERO).unwrap();
                 it.handle_timeout(it.poll_timeout().unwrap());
             }),
-            "the peer did not answer the close frame in time (close_timeout)",
+            "the peer did not take what was queued and answer the close frame in time (close_timeout)",
         ),
     ];
     for (told, expected) in ends {

@@ -25,7 +25,7 @@
 //!
 //! # Two threads
 //!
-//! Each half blocks on its own; pongs and the closing handshake go on whichever of them is blocked.
+//! Each half blocks on its own; the receiver answers pings and closing while it is blocked.
 //!
 //! ```
 //! # use std::{net::TcpListener, thread};

@@ -24,9 +24,9 @@ use crate::{
 ///
 /// # Who moves the bytes
 ///
-/// There is no thread behind it. Pings are answered, keepalive pings sent, deadlines kept and queued
-/// messages written while a thread is in some call on it, so keep one there: normally in
-/// [`recv`](Self::recv), in a loop.
+/// There is no thread behind it. Keepalive pings are sent, deadlines kept and queued messages written
+/// while a thread is in some call on it; the peer's pings are answered while one is in a call that
+/// receives, or in [`close`](Self::close). So keep one there: normally in [`recv`](Self::recv), in a loop.
 ///
 /// # The end
 ///
@@ -60,9 +60,10 @@ impl<S> WebSocket<S> {
         self.sender.shared.subprotocol()
     }
 
-    /// Two halves for two threads, each of which blocks on its own. Pongs, keepalive and the closing
-    /// handshake go on whichever of them is blocked. Either may be dropped: without its receiver a
-    /// connection still answers pings while the sender is blocked, and what else comes is discarded.
+    /// Two halves for two threads, each of which blocks on its own. Keepalive, deadlines and what is
+    /// queued go on whichever of them is blocked; the receiver reads, and so answers pings and closing.
+    /// Either may be dropped: without its receiver a connection still answers pings while the sender is
+    /// blocked, and what else comes is discarded.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
         (self.receiver, self.sender)
     }
@@ -196,7 +197,8 @@ impl<S: Stream> WebSocket<S> {
     /// [`CloseCode::NO_STATUS`] sends a close frame without a body; the reason may have 123 bytes. If
     /// closing has begun already, by either side, it is only waited for. It takes at most
     /// [`Config::close_timeout`](crate::Config::close_timeout) and
-    /// [`Config::fin_timeout`](crate::Config::fin_timeout) together.
+    /// [`Config::fin_timeout`](crate::Config::fin_timeout) together: to give a slow peer longer for what
+    /// is queued, [`flush`](Self::flush) first.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.shared.now(|core| core.begin_close(code, reason))?;
         loop {

@@ -32,9 +32,9 @@ use crate::{
 ///
 /// # Who moves the bytes
 ///
-/// There is no task behind it. Pings are answered, keepalive pings sent, deadlines kept and queued
-/// messages written while some call on it is awaited, so keep one going: normally
-/// [`recv`](Self::recv), in a loop.
+/// There is no task behind it. Keepalive pings are sent, deadlines kept and queued messages written
+/// while some call on it is awaited; the peer's pings are answered while one is that receives, or
+/// [`close`](Self::close). So keep one going: normally [`recv`](Self::recv), in a loop.
 ///
 /// # Cancel safety
 ///
@@ -113,9 +113,9 @@ impl<S> WebSocket<S> {
         self.sender.remote()
     }
 
-    /// Two halves for two tasks. Pongs, keepalive and the closing handshake go on whichever of them
-    /// waits. Either may be dropped: without its receiver a connection still answers pings while the
-    /// sender waits, and what else comes is discarded.
+    /// Two halves for two tasks. Keepalive, deadlines and what is queued go on whichever of them waits;
+    /// the receiver reads, and so answers pings and closing. Either may be dropped: without its receiver
+    /// a connection still answers pings while the sender waits, and what else comes is discarded.
     pub fn split(self) -> (Receiver<S>, Sender<S>) {
         (self.receiver, self.sender)
     }
@@ -230,7 +230,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// [`CloseCode::NO_STATUS`] sends a close frame without a body; the reason may have 123 bytes. If
     /// closing has begun already, by either side, it is only waited for. It takes at most
-    /// [`Config::close_timeout`] and [`Config::fin_timeout`] together.
+    /// [`Config::close_timeout`] and [`Config::fin_timeout`] together: to give a slow peer longer for
+    /// what is queued, [`flush`](Self::flush) first.
     ///
     /// *Cancel safety*: once polled, the close frame is queued; any later call goes on.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
