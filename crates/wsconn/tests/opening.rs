@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use wsconn::{
     Time,
-    opening::{Accept, Answer, HandshakeFailure, Refusal, ServerOpening, ServerOptions},
+    opening::{
+        Accept, Answer, HandshakeFailure, OriginPolicy, Refusal, ServerOpening, ServerOptions,
+    },
 };
 use wstest::{
     advisory_requests,
@@ -80,4 +82,45 @@ fn what_an_application_adds_to_its_answer_ends_no_line() {
             assert!(!answer.response.contains("Injected"), "{}", answer.response);
         }
     }
+}
+
+/// What a server at `good.com` that names these origins answers to a page of `https://good.com`, and to a
+/// program.
+fn naming(origins: &[&str]) -> [Answer; 2] {
+    let mut options = ServerOptions::default();
+    options.origin = OriginPolicy::List(origins.iter().map(|&origin| origin.into()).collect());
+    let options = Arc::new(options);
+    [&["Host: good.com", "Origin: https://good.com"][..], &["Host: good.com"]]
+        .map(|lines| respond(&options, &[request(lines).as_bytes()]))
+}
+
+#[test]
+fn an_origin_in_a_list_may_end_in_a_slash() {
+    assert!(naming(&["https://good.com/"])[0].result.is_ok());
+    assert!(naming(&["https://other.org/"])[0].result.is_err());
+}
+
+#[test]
+fn an_entry_that_is_no_origin_is_named_and_lets_no_page_in() {
+    for entry in ["good.com", "https://good.com//", "https://good.com/chat", "*", "null", "", "/"] {
+        let [page, program] = naming(&["https://good.com", entry]);
+        let failure = page.result.err().unwrap();
+        assert_eq!(failure, HandshakeFailure::OriginEntry(entry.into()));
+        let told = failure.to_string();
+        assert!(told.contains(&format!("{entry:?} in ServerOptions::origin")), "{told}");
+        assert!(page.response.starts_with("HTTP/1.1 500 "), "{}", page.response);
+        assert!(!page.response.contains("origin"), "{}", page.response);
+        assert!(program.result.is_ok(), "{entry:?}");
+    }
+}
+
+#[test]
+fn a_page_that_may_not_connect_is_named_to_the_server_alone() {
+    let evil = request(&["Host: good.com:81", "Origin: <b>\""]);
+    let answer = respond(&Arc::default(), &[evil.as_bytes()]);
+    let told = answer.result.err().unwrap().to_string();
+    let named = r#"a page of "<b>\"" may not connect to "good.com:81" (ServerOptions::origin)"#;
+    assert_eq!(told, named);
+    assert!(answer.response.starts_with("HTTP/1.1 403 "), "{}", answer.response);
+    assert!(answer.response.ends_with("\r\n\r\npages of this origin may not connect here\n"));
 }

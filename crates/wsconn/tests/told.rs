@@ -127,6 +127,11 @@ fn an_opening_handshake_that_failed_says_why_and_what_to_do() {
         (HandshakeError::TargetTooLong { limit: 9 }.into(), "9 bytes (max_head)"),
         (HandshakeError::Version.into(), "version 13"),
         (HandshakeFailure::Refused(Refusal::new(403, "go away")), "with 403: go away"),
+        (
+            HandshakeFailure::ForeignOrigin { origin: "https://b".into(), host: "a".into() },
+            r#"page of "https://b" may not connect to "a" (ServerOptions::origin)"#,
+        ),
+        (HandshakeFailure::OriginEntry("a".into()), "\"a\" in ServerOptions::origin is no origin"),
         (status(302, "Found", Some("/b")), "302 Found: it wants you to connect to \"/b\""),
         (status(302, "", None), "302 instead of opening"),
         (status(401, "", None), "Authorization"),

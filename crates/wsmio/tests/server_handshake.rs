@@ -14,7 +14,7 @@ use support::{
     Note, Running, closed, dial, drip, from_client, next, noting, opened, patient_with_the_request,
     read_frame, read_head, write_slowly,
 };
-use wsmio::opening::ServerOptions;
+use wsmio::opening::{OriginPolicy, ServerOptions};
 use wstest::{
     advisory_requests,
     handshake::{assert_refused, request},
@@ -204,4 +204,14 @@ mod blocking {
             assert_eq!(talking.join().unwrap(), [10, 8], "cut at {cut}");
         }
     }
+}
+
+#[test]
+fn a_server_does_not_begin_with_an_origin_that_is_none() {
+    let mut options = ServerOptions::default();
+    options.origin = OriginPolicy::List(vec!["https://good.com/".into(), "good.com".into()]);
+    let bound = wsmio::Server::bind_with("127.0.0.1:0".parse().unwrap(), 1, options);
+    let error = bound.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().starts_with("\"good.com\" in ServerOptions::origin"), "{error}");
 }

@@ -173,12 +173,8 @@ impl IntoFuture for Upgrading {
 
 impl Refused {
     fn new(failure: HandshakeFailure, version: Version) -> Self {
-        let (status, body) = match &failure {
-            HandshakeFailure::Peer(error) => (error.status(), format!("{error}\n")),
-            HandshakeFailure::Refused(refusal) => (refusal.status, refusal.reason.clone()),
-            _ => (500, "the server made a mistake\n".to_owned()),
-        };
-        let mut response = Response::new(body);
+        let Refusal { status, reason, headers, .. } = failure.refusal();
+        let mut response = Response::new(reason);
         *response.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -186,11 +182,7 @@ impl Refused {
         if version < Version::HTTP_2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let added = match &failure {
-            HandshakeFailure::Peer(error) => append(&mut response, error.header().as_slice()),
-            HandshakeFailure::Refused(refusal) => append(&mut response, &refusal.headers),
-            _ => Ok(()),
-        };
+        let added = append(&mut response, &headers);
         // RFC 9110 §7.8: whoever sends Upgrade says so in Connection.
         if version < Version::HTTP_2 && response.headers().contains_key(header::UPGRADE) {
             let both = HeaderValue::from_static("close, Upgrade");

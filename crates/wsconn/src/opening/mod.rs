@@ -20,7 +20,7 @@ pub use options::{Accept, ClientOptions, OriginPolicy, Refusal, ServerOptions};
 pub use server::{Agreement, Answer, ServerOpened, ServerOpening, negotiate};
 pub use wshandshake::{ExtendedConnect, HandshakeError, Header, InvalidInput, Request};
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 use wshandshake::{HeadScanner, Scan};
@@ -33,6 +33,15 @@ pub enum HandshakeFailure {
     Peer(HandshakeError),
     /// The server, this side, refused the request.
     Refused(Refusal),
+    /// The server, this side, lets no page of this origin connect ([`ServerOptions::origin`]).
+    ForeignOrigin {
+        /// The `Origin` header: anything that the client likes.
+        origin: String,
+        /// The `Host` header.
+        host: String,
+    },
+    /// This entry of an [`OriginPolicy::List`] is no origin. The server, this side, lets no page connect.
+    OriginEntry(String),
     /// The server, the other side, answered with something else than an upgrade.
     Status {
         /// The status code.
@@ -52,6 +61,26 @@ pub enum HandshakeFailure {
     Eof,
 }
 
+impl HandshakeFailure {
+    /// How a server answers the request, for those that write responses with an HTTP library:
+    /// [`ServerOpening`] does it itself. What is the server's own fault is not told.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Peer(error) => {
+                let mut refusal = Refusal::new(error.status(), format!("{error}\n"));
+                let header = error.header().map(|(name, value)| (name.into(), value.into()));
+                refusal.headers.extend(header);
+                refusal
+            }
+            Self::Refused(refusal) => refusal.clone(),
+            Self::ForeignOrigin { .. } => {
+                Refusal::new(403, "pages of this origin may not connect here\n")
+            }
+            _ => Refusal::new(500, "the server made a mistake\n"),
+        }
+    }
+}
+
 impl fmt::Display for HandshakeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,6 +91,15 @@ impl fmt::Display for HandshakeFailure {
             Self::Refused(refusal) => {
                 write!(f, "the request was refused with {}: {}", refusal.status, refusal.reason)
             }
+            Self::ForeignOrigin { origin, host } => write!(
+                f,
+                "a page of {origin:?} may not connect to {host:?} (ServerOptions::origin)"
+            ),
+            Self::OriginEntry(entry) => write!(
+                f,
+                "{entry:?} in ServerOptions::origin is no origin, as in https://example.org: until that \
+                 is mended no page may connect"
+            ),
             Self::Status { status, reason, location } => {
                 write!(f, "the server answered {status}")?;
                 if !reason.is_empty() {

@@ -42,10 +42,16 @@ pub struct ServerOptions {
 #[non_exhaustive]
 pub enum OriginPolicy {
     /// Requests without `Origin`, and those where its host and port are those of the `Host` header.
+    ///
+    /// A reverse proxy has to pass that header on as it came. The scheme is not compared, for this side
+    /// does not know it: behind TLS, a [`List`](Self::List) keeps out `http://` pages of the same host.
     #[default]
     SameHost,
     /// Requests without `Origin`, and those from these origins, as in `https://example.org`: scheme,
-    /// host and port must all be the same.
+    /// host and port must all be the same. A `/` at the end does not matter.
+    ///
+    /// As long as an entry is no such origin, no page may connect: each is answered with 500, and
+    /// [`HandshakeFailure::OriginEntry`](super::HandshakeFailure::OriginEntry) tells which entry.
     List(Vec<String>),
     /// All of them.
     Any,

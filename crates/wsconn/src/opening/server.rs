@@ -1,5 +1,4 @@
 use alloc::{string::String, sync::Arc, vec::Vec};
-use core::fmt::Write;
 
 use wshandshake::{HeaderSlots, Origin, Request, write_refusal};
 
@@ -126,10 +125,7 @@ pub fn negotiate(
     request: &Request<'_, '_>,
     decide: impl FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
 ) -> Result<Agreement, HandshakeFailure> {
-    if !options.origin.allows(request) {
-        let reason = "pages of this origin may not connect here";
-        return Err(HandshakeFailure::Refused(Refusal::new(403, reason)));
-    }
+    options.origin.judge(request)?;
     let accept = decide(request).map_err(HandshakeFailure::Refused)?;
     let choose = || {
         let offered =
@@ -154,39 +150,51 @@ pub fn negotiate(
 }
 
 impl OriginPolicy {
-    fn allows(&self, request: &Request<'_, '_>) -> bool {
-        let origin = match request.header("origin") {
-            None => return true,
-            Some(value) => core::str::from_utf8(value).ok().and_then(Origin::parse),
-        };
-        match (self, origin) {
-            (Self::Any, _) => true,
-            (_, None) => false,
-            (Self::SameHost, Some(origin)) => origin.same_host(request.host()),
-            (Self::List(list), Some(origin)) => list
-                .iter()
-                .filter_map(|allowed| Origin::parse(allowed))
-                .any(|allowed| origin.same_origin(&allowed)),
+    /// Checks that each entry of a list is an origin. A request from a page does so too; this is for
+    /// whoever would rather know at once.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeFailure::OriginEntry`] with the first that is none.
+    pub fn check(&self) -> Result<(), HandshakeFailure> {
+        let Self::List(list) = self else { return Ok(()) };
+        match list.iter().find(|entry| allowed(entry).is_none()) {
+            Some(entry) => Err(HandshakeFailure::OriginEntry(entry.clone())),
+            None => Ok(()),
         }
     }
+
+    fn judge(&self, request: &Request<'_, '_>) -> Result<(), HandshakeFailure> {
+        let Some(text) = request.origin() else { return Ok(()) };
+        self.check()?;
+        let origin = Origin::parse(text);
+        let is_allowed = match self {
+            Self::Any => true,
+            Self::SameHost => origin.is_some_and(|origin| origin.same_host(request.host())),
+            Self::List(list) => list
+                .iter()
+                .filter_map(|entry| allowed(entry))
+                .any(|allowed| origin.is_some_and(|origin| origin.same_origin(&allowed))),
+        };
+        if is_allowed {
+            return Ok(());
+        }
+        let (origin, host) = (text.into(), request.host().into());
+        Err(HandshakeFailure::ForeignOrigin { origin, host })
+    }
+}
+
+/// The origin that an entry of a list names; browsers show one with a `/`.
+fn allowed(entry: &str) -> Option<Origin<'_>> {
+    Origin::parse(entry.strip_suffix('/').unwrap_or(entry)).filter(|origin| !origin.is_opaque())
 }
 
 /// Writes the response that refuses a request. If what the application wants to say cannot be sent,
 /// the peer is told no more than that.
 fn refuse(response: &mut String, failure: HandshakeFailure) -> HandshakeFailure {
     response.clear();
-    let written = match &failure {
-        HandshakeFailure::Peer(error) => {
-            let mut body = String::new();
-            let _ = writeln!(body, "{error}");
-            write_refusal(response, error.status(), &body, error.header().as_slice())
-        }
-        HandshakeFailure::Refused(Refusal { status, reason, headers }) => {
-            write_refusal(response, *status, reason, headers)
-        }
-        _ => write_refusal::<&str>(response, 500, "the server made a mistake\n", &[]),
-    };
-    match written {
+    let Refusal { status, reason, headers } = failure.refusal();
+    match write_refusal(response, status, &reason, &headers) {
         Ok(()) => failure,
         Err(input) => refuse(response, input.into()),
     }

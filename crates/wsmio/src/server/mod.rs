@@ -14,7 +14,8 @@ pub use handler::{Handler, Peer, Sent};
 pub use remote::{ConnectionId, Remote, RemoteError};
 
 use std::{
-    fmt, io,
+    fmt,
+    io::{self, ErrorKind},
     net::{SocketAddr, TcpListener},
     panic,
     sync::Arc,
@@ -66,7 +67,13 @@ impl Server {
 
     /// Listens with `threads` loops, at least one, and these options. With more than one, each has a
     /// listener of its own (`SO_REUSEPORT`), among which the system shares out the connections.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened on; [`ErrorKind::InvalidInput`] if an entry of
+    /// [`ServerOptions::origin`] is no origin.
     pub fn bind_with(addr: SocketAddr, threads: usize, options: ServerOptions) -> io::Result<Self> {
+        options.origin.check().map_err(|wrong| io::Error::new(ErrorKind::InvalidInput, wrong))?;
         let threads = threads.max(1);
         let mut bound = addr;
         let mut loops = Vec::with_capacity(threads);
