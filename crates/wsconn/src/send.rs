@@ -74,7 +74,16 @@ impl Connection {
         part: impl Into<Message<'m>>,
         fin: bool,
     ) -> Result<(), Misuse> {
-        let part = part.into();
+        self.check_sendable()?;
+        self.send_late_fragment(part.into(), fin)
+    }
+
+    /// As [`send_fragment`](Self::send_fragment), though the queue is full.
+    pub(crate) fn send_late_fragment(
+        &mut self,
+        part: Message<'_>,
+        fin: bool,
+    ) -> Result<(), Misuse> {
         let opcode = self.begin_part(&part, fin)?;
         #[cfg(feature = "deflate")]
         if self.compresses_part(opcode, part.as_bytes().len(), fin, Compress::Auto) {
@@ -183,7 +192,9 @@ impl Connection {
 
     /// Notes that a part of a message goes out, with this opcode.
     pub(crate) fn begin_part(&mut self, part: &Message<'_>, fin: bool) -> Result<OpCode, Misuse> {
-        self.check_sendable()?;
+        if !self.is_open() {
+            return Err(Misuse::Closed);
+        }
         let opcode = match self.fragmented {
             None => part.kind().opcode(),
             Some(kind) if kind == part.kind() => OpCode::Continuation,
@@ -200,7 +211,7 @@ impl Connection {
     }
 
     #[inline]
-    fn check_sendable(&self) -> Result<(), Misuse> {
+    pub(crate) fn check_sendable(&self) -> Result<(), Misuse> {
         if !self.is_open() {
             Err(Misuse::Closed)
         } else if self.is_full() {

@@ -62,7 +62,7 @@ pub struct Receiver<S = MaybeTls> {
 /// The sending half of a [`WebSocket`]; see [`WebSocket::split`].
 pub struct Sender<S = MaybeTls> {
     pub(crate) shared: Arc<Shared<S>>,
-    /// What has been read of a message to send and waits for more: the start of a character.
+    /// What has been read of the message under way and waits for more: the start of a character.
     pub(crate) held: Vec<u8>,
 }
 
@@ -460,7 +460,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ) -> Result<(), Error> {
         let part = part.into();
         poll_fn(|cx| self.poll_step(cx, |driver, io| driver.poll_queue_fragment(io, part, fin)))
-            .await
+            .await?;
+        self.held.clear();
+        Ok(())
     }
 
     /// As [`feed_fragment`](Self::feed_fragment), saying whether to compress the message. It counts in
@@ -476,7 +478,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         poll_fn(|cx| {
             self.poll_step(cx, |driver, io| driver.poll_queue_fragment_as(io, part, fin, compress))
         })
-        .await
+        .await?;
+        self.held.clear();
+        Ok(())
     }
 
     /// Writes all that is queued, and waits until the stream has taken it.

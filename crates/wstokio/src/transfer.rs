@@ -68,7 +68,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     ///
     /// As for [`send`](Self::send); and [`Error::Transfer`] if the reader fails, or gives text that is no
     /// UTF-8. The message is then unfinished: go on with another call, or close the connection. Until
-    /// the message is finished no other can be sent.
+    /// the message is finished no other can be sent. The start of a character that the reader gave last is
+    /// for another call of this kind; [`feed_fragment`](Self::feed_fragment) drops it.
     ///
     /// *Cancel safety*: if dropped, all that was read is queued. Unless the reader has ended, and the
     /// message with it, another call with the same reader goes on with the message.
@@ -101,14 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
             *sent += (bytes.len() - held) as u64;
             let ended = matches!(read, Poll::Ready(Ok(())));
             if bytes.len() > held || ended {
-                // The receiving half may have filled the queue since.
-                match self.poll_part(cx, kind, bytes, ended) {
-                    Poll::Ready(result) => result?,
-                    Poll::Pending => {
-                        self.held = bytes.to_vec();
-                        return Poll::Pending;
-                    }
-                }
+                self.queue_part(cx, kind, bytes, ended)?;
             }
             match read {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
@@ -149,18 +143,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
                 ended = part.is_none();
                 let part = part.as_ref().map_or(&[][..], AsRef::as_ref);
                 sent += part.len() as u64;
-                if self.held.is_empty() {
-                    if self.poll_part(cx, kind, part, ended)?.is_pending() {
-                        self.held = part.to_vec();
-                    }
+                Poll::Ready(if self.held.is_empty() {
+                    self.queue_part(cx, kind, part, ended)
                 } else {
-                    let mut bytes = std::mem::take(&mut self.held);
-                    bytes.extend_from_slice(part);
-                    if self.poll_part(cx, kind, &bytes, ended)?.is_pending() {
-                        self.held = bytes;
-                    }
-                }
-                Poll::Ready(Ok::<_, Error>(()))
+                    self.queue_part(cx, kind, &[&self.held, part].concat(), ended)
+                })
             })
             .await?;
         }
@@ -169,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     }
 
     /// Waits until all is written and there is room, before anything more is read: so that little is
-    /// queued, and nothing that was read has to be held.
+    /// queued.
     fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_step(cx, |driver, io| {
             ready!(driver.poll_flush(io))?;
@@ -177,31 +164,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         })
     }
 
-    /// Queues bytes that were read as a fragment, the last one if `ended`, and holds the start of a
-    /// character that they end in.
-    fn poll_part(
+    /// Queues bytes that were read, behind those held, as a fragment, the last one if `ended`, and holds
+    /// the start of a character that they end in. It does not wait, though others may have filled the
+    /// queue since there was room: what was read is not to be lost with the future.
+    fn queue_part(
         &mut self,
         cx: &mut Context<'_>,
         kind: Kind,
         bytes: &[u8],
         ended: bool,
-    ) -> Poll<Result<(), Error>> {
+    ) -> Result<(), Error> {
         let (part, rest) = match kind {
             Kind::Binary => (Message::Binary(bytes), &[][..]),
             Kind::Text => match text(bytes, ended) {
                 Ok((text, rest)) => (Message::Text(text), rest),
                 Err(error) => {
                     self.held.clear();
-                    return Poll::Ready(Err(error));
+                    return Err(error);
                 }
             },
         };
-        if !part.as_bytes().is_empty() || ended {
-            ready!(self.poll_step(cx, |driver, io| driver.poll_queue_fragment(io, part, ended)))?;
+        // What is held belongs to a message under way, if only to one that is empty as yet.
+        if !part.as_bytes().is_empty() || ended || self.held.is_empty() {
+            let _ = self
+                .poll_step(cx, |driver, io| Poll::Ready(driver.queue_fragment(io, part, ended)))?;
         }
         self.held.clear();
         self.held.extend_from_slice(rest);
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 }
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use support::{
-    Pending, Polled, Script, Scripted, finish, from_peer_of, poll_n_then_drop, read_by_peer,
-    runtime, socket,
+    Handle, Pending, Polled, Script, Scripted, finish, from_peer_of, poll_n_then_drop,
+    read_by_peer, runtime, socket,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, duplex};
 use wsconn::{OwnedMessage, Role};
@@ -20,7 +20,7 @@ use wstest::{
     alloc::{CountingAllocator, measure},
     reference::{self, Event, Frame},
 };
-use wstokio::{CloseCode, Config, Error, Kind, Misuse, WebSocket};
+use wstokio::{CloseCode, Config, Error, Kind, Misuse, Receiver, WebSocket};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -191,6 +191,129 @@ fn the_parts_of_a_stream_are_one_message_and_a_text_may_be_cut_inside_a_characte
     assert!(matches!(result, Err(Error::Transfer(error)) if error.to_string() == "no more"));
     let trace = read_by_peer(Role::Server, &handle.seen().written);
     assert_eq!(trace.events, vec![Event::Message(TEXT.into()); 3]);
+}
+
+/// Is read while the receiving half answers a ping, so that the queue is full before what was read is in
+/// it.
+struct Pinged<'a> {
+    receiver: &'a mut Receiver<Scripted>,
+    handle: &'a Handle,
+    bytes: &'a [u8],
+    /// Fails once at the end of the bytes.
+    fails: bool,
+    ended: bool,
+}
+
+impl<'a> Pinged<'a> {
+    fn new(receiver: &'a mut Receiver<Scripted>, handle: &'a Handle, bytes: &'a [u8]) -> Self {
+        Self { receiver, handle, bytes, fails: false, ended: false }
+    }
+
+    fn read(&mut self, max: usize) -> io::Result<&'a [u8]> {
+        self.handle.push(&from_peer_of(Role::Server, &[Frame::new(9, vec![9; 100])]));
+        assert!(poll_n_then_drop(self.receiver.recv(), 1).ready().is_none());
+        if self.bytes.is_empty() && std::mem::take(&mut self.fails) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let (bytes, rest) = self.bytes.split_at(max.min(self.bytes.len()));
+        (self.bytes, self.ended) = (rest, bytes.is_empty());
+        Ok(bytes)
+    }
+}
+
+impl AsyncRead for Pinged<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        to.put_slice(self.read(to.remaining())?);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A socket whose queue is full with one pong, over a stream that takes no pong in one write.
+fn soon_full() -> (WebSocket<Scripted>, Handle) {
+    let writes = Pending { writes: true, ..Pending::default() };
+    let (stream, handle) = Script { pending: writes, write_max: 100, ..Script::default() }.stream();
+    let mut config = Config::default();
+    config.max_outgoing = 1;
+    (socket(Role::Server, stream, config), handle)
+}
+
+/// The messages among what was written.
+fn messages(handle: &Handle) -> Vec<OwnedMessage> {
+    read_by_peer(Role::Server, &handle.seen().written).messages()
+}
+
+#[test]
+fn what_was_read_is_sent_though_the_queue_is_full_by_then_whenever_the_call_is_dropped() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    for len in [0, 3, 64 << 10, 100_000] {
+        for fails in [false, true] {
+            for n in [1, 2, 3, usize::MAX] {
+                let (mut ws, handle) = soon_full();
+                let bytes = vec![7; len];
+                let (receiver, sender) = ws.halves();
+                let mut reader = Pinged { fails, ..Pinged::new(receiver, &handle, &bytes) };
+                let mut failed = false;
+                while !reader.ended {
+                    let sent = sender.send_from(Kind::Binary, &mut reader);
+                    match poll_n_then_drop(sent, n).ready() {
+                        Some(Err(Error::Transfer(_))) => failed = true,
+                        sent => assert!(sent.is_none_or(|sent| sent.is_ok())),
+                    }
+                }
+                assert_eq!(failed, fails, "{len} bytes, {n} polls");
+                finish(ws.send("next")).unwrap();
+                assert_eq!(messages(&handle), [bytes.into(), "next".into()]);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "stream")]
+#[test]
+fn a_part_of_a_stream_is_sent_though_the_queue_is_full_by_then_whenever_the_call_is_dropped() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    for len in [0, 100, 100_000] {
+        for n in [1, 2, 3, usize::MAX] {
+            let (mut ws, handle) = soon_full();
+            let bytes = vec![7; len];
+            let (receiver, sender) = ws.halves();
+            let mut reader = Pinged::new(receiver, &handle, &bytes);
+            while !reader.ended {
+                let parts = futures_util::stream::poll_fn(|_| {
+                    let part = reader.read(70_000);
+                    Poll::Ready(
+                        part.map(|part| Some(part).filter(|part| !part.is_empty())).transpose(),
+                    )
+                });
+                let sent = poll_n_then_drop(sender.send_parts(Kind::Binary, parts), n).ready();
+                assert!(sent.is_none_or(|sent| sent.is_ok()));
+            }
+            finish(ws.send("next")).unwrap();
+            assert_eq!(messages(&handle), [bytes.into(), "next".into()], "{n} polls");
+        }
+    }
+}
+
+#[test]
+fn the_start_of_a_character_that_never_came_is_in_no_other_message() {
+    for before in ["", "ab"] {
+        let (stream, handle) = Script::default().stream();
+        let mut ws = socket(Role::Server, stream, Config::default());
+        let bytes = [before.as_bytes(), b"\xc3"].concat();
+        let reader = Slow { fail: Some(bytes.len()), ..Slow::new(&bytes, 1) };
+        assert!(matches!(finish(ws.send_from(Kind::Text, reader)), Err(Error::Transfer(_))));
+        // It is of a message, which has to be finished.
+        assert!(matches!(finish(ws.send("x")), Err(Error::Misuse(Misuse::MessageUnderWay))));
+        finish(ws.feed_fragment("", true)).unwrap();
+        finish(ws.send_from(Kind::Binary, &b"next"[..])).unwrap();
+        assert_eq!(messages(&handle), [before.into(), OwnedMessage::from(b"next".to_vec())]);
+    }
 }
 
 fn received() -> Vec<u8> {

@@ -68,6 +68,7 @@ impl Connection {
         fin: bool,
         compress: Compress,
     ) -> Result<(), Misuse> {
+        self.check_sendable()?;
         let part = part.into();
         let opcode = self.begin_part(&part, fin)?;
         if self.compresses_part(opcode, part.as_bytes().len(), fin, compress) {

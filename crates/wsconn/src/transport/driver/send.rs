@@ -142,11 +142,23 @@ impl Driver {
         fin: bool,
     ) -> Poll<Result<(), Error>> {
         ready!(self.poll_ready(io))?;
+        Poll::Ready(self.queue_fragment(io, part, fin))
+    }
+
+    /// Queues a part of a message as a fragment, for which [`poll_ready`](Self::poll_ready) has made
+    /// room. If others have filled the queue since, it goes beyond: whoever has read the part could only
+    /// hold it.
+    pub fn queue_fragment(
+        &mut self,
+        io: &mut impl Io,
+        part: Message<'_>,
+        fin: bool,
+    ) -> Result<(), Error> {
         self.lend();
-        self.connection.send_fragment(part, fin)?;
+        self.connection.send_late_fragment(part, fin)?;
         self.meter.counted.messages_sent += u64::from(fin);
         self.write_eagerly(io);
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 
     /// As [`poll_queue_fragment`](Self::poll_queue_fragment), saying whether to compress the message.
