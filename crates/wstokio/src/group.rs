@@ -2,6 +2,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::poll_fn,
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
 };
@@ -15,8 +16,8 @@ use crate::Remote;
 ///
 /// A message is encoded once, by [`PreparedMessage`], and shared: for each member it costs a place in
 /// its queue, and a write by the task that waits on its socket. All members get all messages in one
-/// order. A member that does not keep up, so that as many messages wait for it as the group allows, is
-/// dealt with as the [`SlowPolicy`] says. Pings, pongs and close frames do not stand in that queue.
+/// order. A member that does not keep up, so that as many messages wait for it as the group allows,
+/// behind what its stream does not take, is dealt with as the [`SlowPolicy`] says. Pings, pongs and close frames do not stand in that queue.
 ///
 /// ```
 /// use wstokio::{Group, PreparedMessage, SlowPolicy, WebSocket};
@@ -46,7 +47,8 @@ pub struct Group {
 pub enum SlowPolicy {
     /// The message waits until every member has room: the slowest sets the pace. A member whose peer
     /// takes nothing is lost after [`Config::write_timeout`](crate::Config::write_timeout), if its
-    /// task waits on its socket.
+    /// task waits on its socket: so none that is to do that may wait here, nor a task that others wait
+    /// for to read.
     Wait,
     /// The member does not get this message.
     DropNewest,
@@ -169,6 +171,10 @@ impl Group {
                 Offered::Gone => {}
             }
         }
+        // Whoever still has to wait says so again.
+        let waiting = mem::take(&mut members.waiting);
+        drop(members);
+        waiting.into_iter().for_each(Waker::wake);
         Some(sent)
     }
 
@@ -199,7 +205,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         let mut members = self.group.lock();
         members.by_id.remove(&self.id);
-        let waiting = std::mem::take(&mut members.waiting);
+        let waiting = mem::take(&mut members.waiting);
         drop(members);
         waiting.into_iter().for_each(Waker::wake);
     }

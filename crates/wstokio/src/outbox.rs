@@ -16,6 +16,15 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Whether so many wait. What waits only because no one has written it yet, be it that the task that
+    /// does is the one that sends here, is queued with the connection if so, for as much as that takes.
+    pub(crate) fn is_full(&mut self, limit: usize, driver: &mut Driver) -> bool {
+        if self.waiting.len() >= limit && !driver.is_blocked() {
+            driver.queue_waiting(&mut self.waiting);
+        }
+        self.waiting.len() >= limit
+    }
+
     /// Sends what the stream takes. Gives those who are to be woken because there is room now.
     pub(crate) fn drain(&mut self, driver: &mut Driver, io: &mut impl Io) -> Vec<Waker> {
         let before = self.waiting.len();
@@ -24,7 +33,7 @@ impl Outbox {
         }
         if !driver.is_open() {
             self.clear();
-        } else if self.waiting.len() == before {
+        } else if before > 0 && self.waiting.len() == before {
             return Vec::new();
         }
         mem::take(&mut self.on_room)

@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection for Shared<S> {
             }
             let outbox = core.outbox.get_or_insert_default();
             let mut offered = Offered::Queued;
-            if outbox.waiting.len() >= limit {
+            if outbox.is_full(limit, &mut core.driver) {
                 match slow {
                     // It was made sure that there is room, or someone else has just taken it.
                     SlowPolicy::Wait => {}
@@ -149,14 +149,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection for Shared<S> {
     }
 
     fn has_room(&self, limit: usize, waker: &Waker) -> bool {
-        self.now(|core| match &mut core.outbox {
-            Some(outbox) if core.driver.is_open() && outbox.waiting.len() >= limit => {
-                if !outbox.on_room.iter().any(|known| known.will_wake(waker)) {
-                    outbox.on_room.push(waker.clone());
-                }
-                false
+        self.now(|core| {
+            let Some(outbox) = core.outbox.as_mut().filter(|_| core.driver.is_open()) else {
+                return true;
+            };
+            let full = outbox.is_full(limit, &mut core.driver);
+            if full && !outbox.on_room.iter().any(|known| known.will_wake(waker)) {
+                outbox.on_room.push(waker.clone());
             }
-            _ => true,
+            !full
         })
     }
 

@@ -211,6 +211,55 @@ fn it_is_sent_by_whichever_half_waits_and_by_the_next_call_if_none_does() {
 }
 
 #[test]
+fn a_burst_in_one_read_to_a_group_of_its_sender_is_slow_under_no_policy() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let policies =
+        [SlowPolicy::Wait, SlowPolicy::DropNewest, SlowPolicy::DropOldest, SlowPolicy::Close];
+    for policy in policies {
+        let group = Group::new(2, policy);
+        let (mut ws, _member, wire) = member(&group, usize::MAX);
+        let burst: Vec<_> = (0..100).map(|n| Frame::new(1, n.to_string())).collect();
+        wire.push(&from_peer_of(Role::Server, &burst));
+        let mut serving = pin!(async {
+            while let Some(message) = ws.recv().await.unwrap() {
+                let sent = group.send(&PreparedMessage::new(message)).await;
+                assert_eq!((sent.dropped, sent.closed), (0, 0), "{policy:?}");
+            }
+        });
+        assert!(is_pending(serving.as_mut(), Waker::noop()));
+        let all: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        assert_eq!(written(&wire), all, "{policy:?}");
+    }
+}
+
+#[test]
+fn who_has_waited_for_room_is_not_kept() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let group = Group::new(1, SlowPolicy::Wait);
+    let message = prepared("a message");
+    let (mut wakers, mut members) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        let (mut ws, seat, wire) = member(&group, 1);
+        for _ in 0..2 {
+            finish(group.send(&message));
+            turn(&mut ws);
+        }
+        let (woken, waker) = CountingWaker::new();
+        assert!(is_pending(pin!(group.send(&message)), &waker));
+        wakers.push(woken);
+        wire.open_window();
+        turn(&mut ws);
+        finish(group.send(&message));
+        members.push((ws, seat));
+    }
+    for woken in wakers {
+        assert_eq!(Arc::strong_count(&woken), 1, "nobody else has its waker");
+    }
+}
+
+#[test]
 fn a_member_alone_is_sent_to_in_the_order_of_the_group_and_who_has_left_gets_nothing() {
     let group = Group::new(8, SlowPolicy::Close);
     let (mut ws, member, handle) = member(&group, usize::MAX);

@@ -90,6 +90,11 @@ impl Driver {
         self.connection.is_open()
     }
 
+    /// As [`Connection::is_blocked`].
+    pub fn is_blocked(&self) -> bool {
+        self.connection.is_blocked()
+    }
+
     /// What has gone over the connection.
     pub fn counters(&self) -> Counters {
         Counters { bytes_queued: self.connection.outgoing().len(), ..self.meter.counted }

@@ -201,8 +201,7 @@ impl Driver {
         self.write_now(io);
     }
 
-    /// Queues what waits, as far as there is room, without writing any of it: before the connection is
-    /// closed.
+    /// Queues what waits, as far as there is room, without writing any of it.
     pub fn queue_waiting(&mut self, waiting: &mut VecDeque<PreparedMessage>) {
         while let Some(message) = waiting.front() {
             self.lend();
