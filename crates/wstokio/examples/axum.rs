@@ -1,7 +1,7 @@
 //! A chat with the server, inside axum: `cargo run --example axum --features axum,http2`.
 #![forbid(unsafe_code)]
 
-use axum::{Router, extract::State, response::Response, routing};
+use axum::{Router, extract::State, response::Response, routing, serve::ListenerExt};
 use tokio::net::TcpListener;
 use wstokio::{
     Acceptor, Message,
@@ -33,5 +33,7 @@ async fn main() -> std::io::Result<()> {
         .with_state(Acceptor::new(options));
     let listener = TcpListener::bind("127.0.0.1:9002").await?;
     println!("connect to ws://{}/echo", listener.local_addr()?);
+    // A small message is not to wait for the answer to the last one.
+    let listener = listener.tap_io(|tcp| drop(tcp.set_nodelay(true)));
     axum::serve(listener, app).await
 }

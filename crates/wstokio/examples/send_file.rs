@@ -22,6 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = format!("ws://{}", listener.local_addr()?);
     let receiving = async {
         let (tcp, _) = listener.accept().await?;
+        tcp.set_nodelay(true)?;
         let mut ws = Acceptor::new(options).accept(tcp).await?;
         let received = ws.recv_to(File::create(&to).await?).await?;
         while ws.recv().await?.is_some() {}

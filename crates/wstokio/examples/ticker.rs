@@ -44,6 +44,7 @@ async fn serve(listener: TcpListener, prices: Group, tracker: Tracker) -> std::i
         };
         let (prices, tracker) = (prices.clone(), tracker.clone());
         tokio::spawn(async move {
+            tcp.set_nodelay(true)?;
             let mut ws = wstokio::accept(tcp).await?;
             tracker.track(&ws);
             let _member = prices.join(&ws.remote());

@@ -34,6 +34,8 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebS
 ///     let (tcp, _) = listener.accept().await?;
 ///     let acceptor = acceptor.clone();
 ///     tokio::spawn(async move {
+///         // A small message is not to wait for the answer to the last one.
+///         tcp.set_nodelay(true)?;
 ///         let socket = acceptor.accept_with(tcp, |request| match request.path() {
 ///             "/chat" => Ok(Accept::default()),
 ///             _ => Err(Refusal::new(404, "there is only /chat here\n")),
@@ -73,6 +75,8 @@ impl Acceptor {
     }
 
     /// Accepts a connection: reads the request, judges it by the options and answers it.
+    ///
+    /// On a TCP stream set `TCP_NODELAY` first, unless messages may wait to leave with the next.
     ///
     /// # Errors
     ///

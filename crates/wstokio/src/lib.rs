@@ -32,6 +32,7 @@
 //! # });
 //! // Once for each connection, in a task of its own:
 //! let (tcp, _) = listener.accept().await?;
+//! tcp.set_nodelay(true)?; // a small message leaves at once
 //! let mut ws = wstokio::accept(tcp).await?;
 //! let (rx, tx) = ws.halves();
 //! while let Some(message) = rx.recv().await? {

@@ -29,6 +29,7 @@
 //!     let (tcp, _) = listener.accept().await?;
 //!     let (tls, acceptor) = (tls.clone(), acceptor.clone());
 //!     tokio::spawn(async move {
+//!         tcp.set_nodelay(true)?;
 //!         let mut ws = acceptor.accept(tls.accept(tcp).await?).await?;
 //!         ws.send("hello").await
 //!     });

@@ -32,6 +32,7 @@ use crate::{Error, Misuse, Remote, WebSocket, remote::deadline};
 ///         };
 ///         let tracker = tracker.clone();
 ///         tokio::spawn(async move {
+///             tcp.set_nodelay(true)?;
 ///             let mut ws = wstokio::accept(tcp).await?;
 ///             tracker.track(&ws);
 ///             while ws.recv().await?.is_some() {} // `None` once the server stops
