@@ -59,14 +59,14 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use wsconn::{
-    Time, Timeout,
+    Role, Time, Timeout,
     opening::{
         self, Accept, Agreement, HandshakeFailure, Header, InvalidInput, Refusal, negotiate,
     },
     transport::{Error, Inbox},
 };
 
-use crate::{Acceptor, WebSocket, core::Core};
+use crate::{Acceptor, WebSocket, core::Core, trace};
 
 /// Upgrades a request with the default options. See [`Acceptor::upgrade`].
 pub fn upgrade<B>(request: &mut Request<B>) -> Result<(Response<String>, Upgrading), Refused> {
@@ -103,7 +103,7 @@ impl Acceptor {
                 Ok((response, Upgrading { acceptor: self.clone(), upgrade, agreement }))
             }
             Err(failure) => {
-                crate::trace::failed(wsconn::Role::Server, &failure);
+                trace::failed(Role::Server, &failure);
                 Err(Refused::new(failure, request.version()))
             }
         }
@@ -157,17 +157,23 @@ impl IntoFuture for Upgrading {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let options = self.acceptor.options();
-            let upgraded = tokio::time::timeout(options.handshake_timeout, self.upgrade)
-                .await
-                .map_err(|_| Error::Timeout(Timeout::Handshake))?
-                .map_err(|error| Error::Io(std::io::Error::other(error)))?;
-            let stream = TokioIo::new(upgraded);
-            let connection = self.agreement.connection(options.config.clone(), Time::ZERO);
-            let core = Core::new(stream, connection, Instant::now());
-            let subprotocol = self.agreement.subprotocol.map(String::into);
-            Ok(WebSocket::new(core, Inbox::default(), subprotocol))
+            self.open().await.inspect_err(|error| trace::failed(Role::Server, error))
         })
+    }
+}
+
+impl Upgrading {
+    async fn open(self) -> Result<Socket, Error> {
+        let options = self.acceptor.options();
+        let upgraded = tokio::time::timeout(options.handshake_timeout, self.upgrade)
+            .await
+            .map_err(|_| Error::Timeout(Timeout::Handshake))?
+            .map_err(|error| Error::Io(std::io::Error::other(error)))?;
+        let stream = TokioIo::new(upgraded);
+        let connection = self.agreement.connection(options.config.clone(), Time::ZERO);
+        let core = Core::new(stream, connection, Instant::now());
+        let subprotocol = self.agreement.subprotocol.map(String::into);
+        Ok(WebSocket::new(core, Inbox::default(), subprotocol))
     }
 }
 

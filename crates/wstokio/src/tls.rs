@@ -57,11 +57,11 @@ pub use wsconn::transport::tls::{
     roots_from_pem, rustls, server_config,
 };
 use wsconn::{
-    Timeout,
+    Role, Timeout,
     transport::{Error, Url, tls},
 };
 
-use crate::{MaybeTls, handshake};
+use crate::{MaybeTls, handshake, trace};
 
 /// Accepts TLS on streams that a client has just opened. Cheap to clone: make one, and use it for all.
 #[derive(Clone)]
@@ -100,7 +100,8 @@ impl TlsAcceptor {
         let accept = tokio_rustls::TlsAcceptor::from(self.config.clone()).accept(stream);
         let accept = async { accept.await.map(Box::new).map_err(TlsFailure::of_handshake) };
         // In a box: a task keeps room for the largest of its waits as long as it lives.
-        Box::pin(handshake::until(deadline, Timeout::Tls, accept)).await
+        let accepted = Box::pin(handshake::until(deadline, Timeout::Tls, accept)).await;
+        accepted.inspect_err(|error| trace::failed(Role::Server, error))
     }
 }
 

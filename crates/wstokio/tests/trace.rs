@@ -82,3 +82,88 @@ async fn a_handshake_that_fails_is_told() {
     });
     assert!(lines.contains("INFO") && lines.contains("the opening handshake failed role=Server"));
 }
+
+/// Runs it, and fails unless it tells once that a handshake of this role failed, with these words.
+#[cfg(any(feature = "tls", feature = "http2", feature = "hyper"))]
+async fn tells_of_one_failure<T>(role: Role, words: &str, work: impl Future<Output = T>) {
+    use tracing::instrument::WithSubscriber;
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    work.with_subscriber(subscriber).await;
+    let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let line = format!("the opening handshake failed role={role:?} error=");
+    assert!(told.contains(&line) && told.contains(words), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_tls_handshake_that_fails_is_told() {
+    let server = wstest::certificates::Authority::default().certify("localhost");
+    let config = wstokio::tls::server_config(server.chain.as_bytes(), server.key.as_bytes());
+    let acceptor = wstokio::tls::TlsAcceptor::new(config.unwrap());
+    let (near, far) = tokio::io::duplex(100);
+    drop(far);
+    tells_of_one_failure(Role::Server, "TLS", acceptor.accept(near)).await;
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn an_http2_connection_that_fails_is_told_once() {
+    let connector = wstokio::Connector::default();
+    let (near, far) = tokio::io::duplex(100);
+    drop(far);
+    let connecting = connector.connect_http2_stream(near, "ws://localhost");
+    tells_of_one_failure(Role::Client, "", connecting).await;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { drop(listener.accept().await) });
+    tells_of_one_failure(Role::Client, "", connector.connect_http2(&url)).await;
+}
+
+#[cfg(all(feature = "http2", feature = "hyper"))]
+#[tokio::test]
+async fn a_websocket_that_is_not_opened_over_http2_is_told() {
+    use std::future::ready;
+
+    use hyper::{Response, server::conn::http2, service::service_fn};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let (near, far) = tokio::io::duplex(64 << 10);
+    tokio::spawn(async move {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.enable_connect_protocol();
+        let refuse = service_fn(|_| ready(Response::builder().status(418).body(String::new())));
+        let _ = builder.serve_connection(TokioIo::new(far), refuse).await;
+    });
+    let connector = wstokio::Connector::default();
+    let connection = connector.connect_http2_stream(near, "ws://localhost").await.unwrap();
+    tells_of_one_failure(Role::Client, "418", connection.open("ws://localhost/chat")).await;
+}
+
+#[cfg(feature = "hyper")]
+#[tokio::test]
+async fn an_upgrade_that_comes_to_nothing_is_told() {
+    use std::{convert::Infallible, future::ready};
+
+    use hyper::{server::conn::http1, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncWriteExt;
+
+    let (mut near, far) = tokio::io::duplex(64 << 10);
+    near.write_all(wstest::handshake::request(&[]).as_bytes()).await.unwrap();
+    let upgrading = Mutex::new(None);
+    let service = service_fn(|mut request| {
+        let (response, socket) = wstokio::hyper::upgrade(&mut request).unwrap();
+        *upgrading.lock().unwrap() = Some(socket);
+        ready(Ok::<_, Infallible>(response))
+    });
+    // Without `with_upgrades`.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(far), service).await;
+    let socket = upgrading.lock().unwrap().take().unwrap();
+    tells_of_one_failure(Role::Server, "upgrade", async { socket.await }).await;
+}

@@ -51,13 +51,13 @@ use tokio::{
 };
 pub use wsconn::opening::Http2Failure;
 use wsconn::{
-    Time, Timeout,
+    Role, Time, Timeout,
     opening::{ClientOpening, ClientOptions, HandshakeFailure, Header, InvalidInput},
     transport::{Error, Inbox, Url, random},
 };
 
 pub use self::stream::Http2Stream;
-use crate::{Connector, MaybeTls, WebSocket, connect::parse, core::Core, handshake};
+use crate::{Connector, MaybeTls, WebSocket, connect::parse, core::Core, handshake, trace};
 
 /// How much may arrive on a stream before it is read, in bytes.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -88,9 +88,12 @@ impl Connector {
     ///
     /// *Cancel safety*: dropping it drops the connection.
     pub async fn connect_http2(&self, url: &str) -> Result<Http2, Error> {
-        let parsed = parse(url)?;
-        let tcp = Box::pin(self.dial(&parsed)).await?;
-        self.connect_http2_stream(tcp, url).await
+        let url = parse(url)?;
+        let connecting = Box::pin(async {
+            let tcp = self.dial(&url).await?;
+            self.begin(tcp, url).await
+        });
+        connecting.await.inspect_err(|error| trace::failed(Role::Client, error))
     }
 
     /// As [`connect_http2`](Self::connect_http2), on a stream that is connected to the server already.
@@ -98,10 +101,17 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let url = parse(url)?;
+        let begun = Box::pin(self.begin(stream, parse(url)?)).await;
+        begun.inspect_err(|error| trace::failed(Role::Client, error))
+    }
+
+    async fn begin<S>(&self, stream: S, url: Url) -> Result<Http2, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
-        let stream = Box::pin(self.negotiate(stream, &url, deadline)).await?;
-        let handshake = Box::pin(handshake(stream));
+        let stream = self.negotiate(stream, &url, deadline).await?;
+        let handshake = handshake(stream);
         let (requests, connection) =
             handshake::until(deadline, Timeout::Handshake, handshake).await?;
         // How it ends, the streams are told.
@@ -215,19 +225,20 @@ impl Http2 {
                 format!("{url:?} is not on the server of this connection, {:?}", self.url);
             return Err(Error::Url(problem));
         }
-        let opening = url.opening(options)?;
-        let request = request(&url, &opening)?;
         let deadline = Instant::now().checked_add(options.handshake_timeout);
-        let opened = Box::pin(self.exchange(request, opening));
-        handshake::until(deadline, Timeout::Handshake, opened).await
+        let opened = Box::pin(self.exchange(&url, options));
+        let opened = handshake::until(deadline, Timeout::Handshake, opened).await;
+        opened.inspect_err(|error| trace::failed(Role::Client, error))
     }
 
     async fn exchange(
         &self,
-        request: Request<()>,
-        opening: ClientOpening,
+        url: &Url,
+        options: &ClientOptions,
     ) -> Result<WebSocket<Http2Stream>, Error> {
         let origin = Instant::now();
+        let opening = url.opening(options)?;
+        let request = request(url, &opening)?;
         let mut requests = self.requests.clone().ready().await.map_err(failed)?;
         let (response, to) = requests.send_request(request, false).map_err(failed)?;
         let (response, from) = response.await.map_err(failed)?.into_parts();
