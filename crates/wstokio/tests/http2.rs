@@ -33,6 +33,11 @@ async fn serve(mut request: Request<Incoming>) -> Result<Response<String>, Infal
             accept.headers = vec![("Set-Cookie".into(), "a=b".into())];
             Ok(accept)
         }
+        "/long" => {
+            let mut accept = Accept::default();
+            accept.headers = vec![("Set-Cookie".into(), "a".repeat(20 << 10))];
+            Ok(accept)
+        }
         "/moved" => {
             let mut refusal = Refusal::new(302, "over there\n");
             refusal.headers = vec![("Location".into(), "/chat".into())];
@@ -189,6 +194,17 @@ async fn a_refusal_is_told_with_its_status_and_the_connection_goes_on() {
     let Err(Error::Handshake(failure)) = refused else { panic!("{:?}", refused.err()) };
     assert!(matches!(*failure, HandshakeFailure::Status { status: 403, .. }), "{failure:?}");
     connection.open(URL).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_response_may_be_as_long_as_the_options_say() {
+    for (max_head, wanted) in [(16 << 10, false), (32 << 10, true)] {
+        let mut options = ClientOptions::default();
+        options.max_head = max_head;
+        let connection = connect(options).await;
+        let opened = connection.open("ws://server.example.com/long").await;
+        assert_eq!(opened.is_ok(), wanted, "{max_head}: {:?}", opened.err());
+    }
 }
 
 #[tokio::test]

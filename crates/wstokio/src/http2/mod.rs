@@ -111,7 +111,7 @@ impl Connector {
     {
         let deadline = Instant::now().checked_add(self.options.handshake_timeout);
         let stream = self.negotiate(stream, &url, deadline).await?;
-        let handshake = handshake(stream);
+        let handshake = handshake(stream, self.options.max_head);
         let (requests, connection) =
             handshake::until(deadline, Timeout::Handshake, handshake).await?;
         // How it ends, the streams are told.
@@ -159,7 +159,10 @@ impl Connector {
 }
 
 /// Exchanges settings with the server, which must allow WebSockets.
-async fn handshake<S>(stream: S) -> Result<(SendRequest<Bytes>, Connection<S>), Error>
+async fn handshake<S>(
+    stream: S,
+    max_head: usize,
+) -> Result<(SendRequest<Bytes>, Connection<S>), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -169,7 +172,7 @@ where
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(16 << 10);
+        .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX));
     let (requests, mut connection) = builder.handshake(stream).await.map_err(failed)?;
     // The server's settings come first in all that it sends (RFC 9113 §3.4): once it has answered a
     // ping, they are here.
@@ -212,7 +215,8 @@ impl Http2 {
         self.open_with(url, &self.options).await
     }
 
-    /// As [`open`](Self::open), with other options: subprotocols, headers, limits.
+    /// As [`open`](Self::open), with other options: subprotocols, headers, limits. But
+    /// [`ClientOptions::max_head`] is that of the [`Connector`], for it is the connection's.
     pub async fn open_with(
         &self,
         url: &str,
