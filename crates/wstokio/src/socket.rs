@@ -57,6 +57,8 @@ pub struct Receiver<S = MaybeTls> {
     pub(crate) inbox: Inbox,
     /// The chunk that [`recv_to`](Self::recv_to) is writing, and how much of it is written.
     pub(crate) unwritten: Option<(Location, usize)>,
+    /// A part of a message has been received, and more is to come.
+    pub(crate) begun: bool,
 }
 
 /// The sending half of a [`WebSocket`]; see [`WebSocket::split`].
@@ -85,7 +87,7 @@ impl<S> WebSocket<S> {
 
     pub(crate) fn new(core: Core<S>, inbox: Inbox, subprotocol: Option<Box<str>>) -> Self {
         let shared = Arc::new(Shared::new(core, subprotocol));
-        let receiver = Receiver { shared: shared.clone(), inbox, unwritten: None };
+        let receiver = Receiver { shared: shared.clone(), inbox, unwritten: None, begun: false };
         Self { receiver, sender: Sender { shared, held: Vec::new() } }
     }
 
@@ -305,30 +307,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
         Ok(location.map(|location| self.inbox.event(&location)))
     }
 
-    /// The next part of a message, as soon as it arrives: for messages too large to hold. `None` once
-    /// the connection has ended.
-    ///
-    /// A message begun in chunks must be finished in chunks. The limits hold all the same: raise
-    /// [`Config::max_message_size`] and [`Config::max_frame_size`] for messages larger than them.
-    ///
-    /// *Cancel safety* and errors: as [`recv`](Self::recv).
-    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
-        let (location, written) = match self.unwritten.take() {
-            Some((location, written)) => (Some(location), written),
-            None => {
-                let chunk =
-                    poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Chunks, false));
-                (chunk.await?, 0)
-            }
-        };
-        Ok(location.and_then(|location| match self.inbox.event(&location) {
-            Event::Chunk(chunk) => {
-                Some(Chunk { data: chunk.data.get(written..).unwrap_or_default(), ..chunk })
-            }
-            _ => None,
-        }))
-    }
-
     pub(crate) fn poll_location(
         &mut self,
         who: Waiter,
@@ -336,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
         delivery: Delivery,
         controls: bool,
     ) -> Poll<Result<Option<Location>, Error>> {
-        let Self { shared, inbox, unwritten } = self;
+        let Self { shared, inbox, unwritten, .. } = self;
         if unwritten.is_some() {
             return Poll::Ready(Err(Misuse::MessageUnderWay.into()));
         }

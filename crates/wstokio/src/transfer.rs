@@ -1,15 +1,15 @@
-//! Messages that are never held whole: from a reader or a stream of parts, and into a writer.
+//! Messages that are never held whole: from a reader or a stream of parts, in chunks, and into a writer.
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     str,
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wsconn::{Delivery, Event, Kind, Message, transport::pool::ReadBuffer};
+use wsconn::{Chunk, Delivery, Event, Kind, Message, transport::pool::ReadBuffer};
 
 use crate::{Error, Receiver, Sender, WebSocket, wakers::Waiter};
 
@@ -227,6 +227,32 @@ fn text(bytes: &[u8], ended: bool) -> Result<(&str, &[u8]), Error> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
+    /// The next part of a message, as soon as it arrives: for messages too large to hold. `None` once
+    /// the connection has ended.
+    ///
+    /// A message begun in chunks must be finished in chunks. The limits hold all the same: raise
+    /// [`Config::max_message_size`](crate::Config::max_message_size) and
+    /// [`Config::max_frame_size`](crate::Config::max_frame_size) for messages larger than them.
+    ///
+    /// *Cancel safety* and errors: as [`recv`](Self::recv).
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk<'_>>, Error> {
+        let (location, written) = match self.unwritten.take() {
+            Some((location, written)) => (Some(location), written),
+            None => {
+                let chunk =
+                    poll_fn(|cx| self.poll_location(Waiter::Receiver, cx, Delivery::Chunks, false));
+                (chunk.await?, 0)
+            }
+        };
+        Ok(location.and_then(|location| match self.inbox.event(&location) {
+            Event::Chunk(chunk) => {
+                self.begun = !chunk.last;
+                Some(Chunk { data: chunk.data.get(written..).unwrap_or_default(), ..chunk })
+            }
+            _ => None,
+        }))
+    }
+
     /// Receives one message into a writer, part by part as it arrives, and gives its kind and how many
     /// bytes this call has written. `None` if the connection has ended instead. Nothing is read while
     /// the writer does not take what has come.
@@ -256,8 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
         mut writer: impl AsyncWrite + Unpin,
     ) -> Result<Option<(Kind, u64)>, Error> {
         let mut written = 0;
-        let mut begun = false;
-        poll_fn(|cx| self.poll_recv_to(cx, Pin::new(&mut writer), &mut written, &mut begun)).await
+        poll_fn(|cx| self.poll_recv_to(cx, Pin::new(&mut writer), &mut written)).await
     }
 
     fn poll_recv_to<W: AsyncWrite>(
@@ -265,11 +290,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
         cx: &mut Context<'_>,
         mut writer: Pin<&mut W>,
         written: &mut u64,
-        begun: &mut bool,
     ) -> Poll<Result<Option<(Kind, u64)>, Error>> {
         loop {
             if let Some((location, at)) = &mut self.unwritten {
-                *begun = true;
                 let Event::Chunk(chunk) = self.inbox.event(location) else {
                     self.unwritten = None;
                     continue;
@@ -288,6 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
                 if end.is_some() {
                     ready!(writer.as_mut().poll_flush(cx)).map_err(Error::Transfer)?;
                 }
+                self.begun = !chunk.last;
                 self.unwritten = None;
                 if end.is_some() {
                     return Poll::Ready(Ok(end));
@@ -297,7 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
                 ready!(self.poll_location(Waiter::Receiver, cx, Delivery::Chunks, false))?;
             match location {
                 Some(location) => self.unwritten = Some((location, 0)),
-                None if *begun => return Poll::Ready(Err(Error::Closed)),
+                None if mem::take(&mut self.begun) => return Poll::Ready(Err(Error::Closed)),
                 None => return Poll::Ready(Ok(None)),
             }
         }

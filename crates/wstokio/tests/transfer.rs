@@ -388,6 +388,7 @@ fn a_connection_that_ends_within_the_message_is_an_error_and_a_limit_holds() {
     let mut writer = Vec::new();
     assert!(matches!(finish(ws.recv_to(&mut writer)), Err(Error::Closed)));
     assert_eq!(writer, b"part");
+    assert_eq!(finish(ws.recv_to(&mut writer)).unwrap(), None);
 
     let parts = [Frame::new(2, vec![1; 60]).unfinished(), Frame::new(0, vec![1; 60])];
     let script = Script::pieces(&from_peer_of(Role::Server, &parts), 1000);
@@ -396,6 +397,29 @@ fn a_connection_that_ends_within_the_message_is_an_error_and_a_limit_holds() {
     let mut ws = socket(Role::Server, script.stream().0, config);
     assert!(matches!(finish(ws.recv_to(Vec::new())), Err(Error::Closed)));
     assert_eq!(ws.close_info().unwrap().code, CloseCode::MESSAGE_TOO_BIG);
+}
+
+#[test]
+fn a_message_that_an_earlier_call_began_and_the_end_of_the_connection_cut_off_is_an_error() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let frames = [Frame::new(2, "whole"), Frame::new(2, "part").unfinished()];
+    for in_chunks in [false, true] {
+        let (stream, handle) = Script::default().stream();
+        let mut ws = socket(Role::Server, stream, Config::default());
+        handle.push(&from_peer_of(Role::Server, &frames));
+        assert_eq!(finish(ws.recv_to(Vec::new())).unwrap(), Some((Kind::Binary, 5)));
+        if in_chunks {
+            assert!(!finish(ws.recv_chunk()).unwrap().unwrap().last);
+        } else {
+            let mut writer = Vec::new();
+            assert!(poll_n_then_drop(ws.recv_to(&mut writer), 1).ready().is_none());
+            assert_eq!(writer, b"part");
+        }
+        handle.end();
+        assert!(matches!(finish(ws.recv_to(Vec::new())), Err(Error::Closed)), "{in_chunks}");
+        assert_eq!(finish(ws.recv_to(Vec::new())).unwrap(), None);
+    }
 }
 
 /// So many bytes, all `0`.
