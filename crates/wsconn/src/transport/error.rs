@@ -28,7 +28,8 @@ pub enum Error {
     /// reader or the writer of a call that moves a whole message that failed, or what it gave was no
     /// text. The connection goes on.
     Transfer(io::Error),
-    /// The connection is closed or closing, by either side: nothing more can be sent.
+    /// The connection is closed or closing, by either side: nothing more can be sent, or the message
+    /// that was being received has been cut off.
     Closed,
     /// The call cannot be done as asked. The connection is as it was.
     Misuse(Misuse),
@@ -47,7 +48,7 @@ impl fmt::Display for Error {
             Self::Transfer(error) => {
                 write!(f, "the reader or writer of a message's bytes failed: {error}")
             }
-            Self::Closed => Misuse::Closed.fmt(f),
+            Self::Closed => f.write_str("the connection is closed or closing"),
             Self::Misuse(misuse) => misuse.fmt(f),
         }
     }
