@@ -1,4 +1,8 @@
 //! Bytes that nobody can predict, drawn from the operating system in batches.
+//!
+//! Each thread has its batch. If a thread that has used some of it forks, and the child goes on without
+//! `exec`, both processes draw the same bytes next: the same masking keys, and the same keys of opening
+//! handshakes.
 
 use std::cell::RefCell;
 
@@ -24,8 +28,13 @@ pub fn masking_key() -> [u8; 4] {
     bytes()
 }
 
-/// `N` random bytes.
+/// `N` random bytes. More than 1024 do not compile:
+///
+/// ```compile_fail
+/// wsconn::transport::random::bytes::<1025>();
+/// ```
 pub fn bytes<const N: usize>() -> [u8; N] {
+    const { assert!(N <= BATCH, "at most 1024 bytes are drawn at once") };
     RANDOM.with_borrow_mut(|batch| {
         let fresh = batch.bytes.get(batch.used..).and_then(|rest| rest.first_chunk::<N>().copied());
         let taken = fresh.unwrap_or_else(|| {
@@ -69,6 +78,12 @@ mod tests {
         keys.sort_unstable();
         let alike = keys.windows(2).filter(|pair| pair[0] == pair[1]).count();
         assert!((20..300).contains(&alike), "{alike} pairs are alike");
+    }
+
+    #[test]
+    fn as_many_bytes_as_are_drawn_at_once_are_random_too() {
+        assert_ne!(bytes::<BATCH>(), [0; BATCH]);
+        assert_ne!(bytes::<BATCH>(), bytes::<BATCH>());
     }
 
     #[test]
