@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use wsconn::{CloseCode, Config, Connection, Delivery, Misuse, Role, Time};
+use wsconn::{CloseCode, Config, Connection, Delivery, Event, Message, Misuse, Role, Time};
 use wstest::{
     drive::{KEY, connection},
     reference::{Frame, decode},
@@ -135,4 +135,21 @@ fn control_frames_that_cannot_be_are_refused() {
             decode(connection.outgoing()).iter().map(|f| f.payload.len()).collect();
         assert_eq!(lengths, [125, 125]);
     }
+}
+
+#[test]
+fn no_more_is_taken_from_a_direct_read_than_there_was_room_for() {
+    let mut connection = new(Role::Client);
+    let bytes = Frame::new(2, vec![7; 100_000]).encode();
+    let (start, rest) = bytes.split_at(1000);
+    connection.receive(&mut start.to_vec(), Delivery::Messages, Time::ZERO);
+    let room = connection.direct_read(Delivery::Messages).unwrap();
+    let len = room.len();
+    room.copy_from_slice(&rest[..len]);
+    assert!(connection.direct_advance(usize::MAX, Time::ZERO).is_none());
+    let mut rest = rest[len..].to_vec();
+    let received = connection.receive(&mut rest, Delivery::Messages, Time::ZERO);
+    assert_eq!(received.consumed, rest.len());
+    let event = connection.event(&rest, received.event.unwrap());
+    assert_eq!(event, Event::Message(Message::Binary(&[7; 100_000])));
 }

@@ -253,8 +253,9 @@ impl Input {
         len: usize,
     ) -> Result<Option<Location>, Violation> {
         let mut message = mem::take(&mut self.message);
-        let read = message.get_mut(self.filled..).unwrap_or_default().split_at_mut(len).0;
-        let piece = frame.cut(read);
+        let room = message.get_mut(self.filled..).unwrap_or_default();
+        let len = len.min(room.len());
+        let piece = frame.cut(room.split_at_mut(len).0);
         self.filled += piece.len();
         let checked = self.unmask(&mut frame, piece);
         self.message = message;
