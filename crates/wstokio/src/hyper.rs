@@ -43,21 +43,29 @@
 //! # }
 //! ```
 //!
-//! Hyper takes two writes from a socket over HTTP/2 before the peer has taken a byte of them, whatever their
-//! size, and copies them. So [`Config::write_timeout`](crate::Config::write_timeout) counts from the third: a
-//! peer that never opens its window is lost by it only if the server writes more than twice, and else by
-//! keepalive, by default after 45 seconds. Nor are those writes among
+//! Hyper takes two writes from a socket over HTTP/2 before the peer has taken a byte of them, of at most 64
+//! KiB each, and copies them. So [`Config::write_timeout`](crate::Config::write_timeout) counts from the
+//! third: a peer that never opens its window is lost by it only if the server writes more than that, and
+//! else by keepalive, by default after 45 seconds. Nor are those writes among
 //! [`Config::max_outgoing`](crate::Config::max_outgoing).
 //!
 //! A WebSocket that is idle holds at most 3 KiB of the server's heap, of which the task and what hyper keeps
 //! for the stream are a part.
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 use wsconn::{
     Role, Time, Timeout,
     opening::{
@@ -74,13 +82,25 @@ pub fn upgrade<B>(request: &mut Request<B>) -> Result<(Response<String>, Upgradi
 }
 
 /// A socket of a hyper server.
-pub type Socket = WebSocket<TokioIo<Upgraded>>;
+pub type Socket = WebSocket<Stream>;
+
+/// The byte stream of a socket of a hyper server.
+#[derive(Debug)]
+pub struct Stream {
+    io: TokioIo<Upgraded>,
+    /// The most bytes of one write.
+    max_write: usize,
+}
+
+/// Over HTTP/2 hyper copies what it is given to write, and takes it whether the peer does or not.
+const MAX_WRITE_HTTP2: usize = 64 << 10;
 
 /// A socket that comes to be once hyper has sent the response.
 #[must_use = "await it in a task of its own, after the response has been given to hyper"]
 pub struct Upgrading {
     acceptor: Acceptor,
     upgrade: OnUpgrade,
+    max_write: usize,
     agreement: Agreement,
 }
 
@@ -99,8 +119,11 @@ impl Acceptor {
     ) -> Result<(Response<String>, Upgrading), Refused> {
         match self.judge(request, decide) {
             Ok((response, agreement)) => {
-                let upgrade = hyper::upgrade::on(request);
-                Ok((response, Upgrading { acceptor: self.clone(), upgrade, agreement }))
+                let upgrade = hyper::upgrade::on(&mut *request);
+                let is_http2 = request.version() == Version::HTTP_2;
+                let max_write = if is_http2 { MAX_WRITE_HTTP2 } else { usize::MAX };
+                let acceptor = self.clone();
+                Ok((response, Upgrading { acceptor, upgrade, max_write, agreement }))
             }
             Err(failure) => {
                 trace::failed(Role::Server, &failure);
@@ -153,7 +176,7 @@ impl Acceptor {
 
 impl IntoFuture for Upgrading {
     type Output = Result<Socket, Error>;
-    type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
@@ -168,12 +191,57 @@ impl Upgrading {
         let upgraded = tokio::time::timeout(options.handshake_timeout, self.upgrade)
             .await
             .map_err(|_| Error::Timeout(Timeout::Handshake))?
-            .map_err(|error| Error::Io(std::io::Error::other(error)))?;
-        let stream = TokioIo::new(upgraded);
+            .map_err(|error| Error::Io(io::Error::other(error)))?;
+        let stream = Stream { io: TokioIo::new(upgraded), max_write: self.max_write };
         let connection = self.agreement.connection(options.config.clone(), Time::ZERO);
         let core = Core::new(stream, connection, Instant::now());
         let subprotocol = self.agreement.subprotocol.map(String::into);
         Ok(WebSocket::new(core, Inbox::default(), subprotocol))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let bytes = bytes.get(..self.max_write).unwrap_or(bytes);
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_write_vectored() {
+            return Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        }
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        self.poll_write(cx, first.map_or(&[], |slice| slice))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.max_write == usize::MAX && self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

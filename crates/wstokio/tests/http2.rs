@@ -294,8 +294,12 @@ async fn the_server_refuses_what_is_no_websocket() {
     assert_eq!(answer(origin).await.status(), StatusCode::FORBIDDEN);
 }
 
-/// How many messages a server could send, why no more, and after how long.
-async fn sent_to_a_closed_window(config: Config) -> (usize, Error, Duration) {
+/// How many of these messages a server could send, why no more, after how long, and how many bytes it had
+/// left to write.
+async fn sent_to_a_closed_window(
+    config: Config,
+    message: Vec<u8>,
+) -> (usize, Error, Duration, usize) {
     let (client, server) = duplex(64 << 10);
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let mut options = ServerOptions::default();
@@ -304,12 +308,12 @@ async fn sent_to_a_closed_window(config: Config) -> (usize, Error, Duration) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (response, socket) =
             acceptor.upgrade(&mut request, |_| Ok(Accept::default())).ok().unwrap();
-        let told = told.clone();
+        let (told, message) = (told.clone(), message.clone());
         tokio::spawn(async move {
             let mut ws = socket.await.unwrap();
             let (before, mut taken) = (tokio::time::Instant::now(), 0);
             let error = loop {
-                match ws.send("hello").await {
+                match ws.send(&message).await {
                     Ok(()) => taken += 1,
                     Err(error) => break error,
                 }
@@ -318,7 +322,8 @@ async fn sent_to_a_closed_window(config: Config) -> (usize, Error, Duration) {
                     tokio::task::yield_now().await;
                 }
             };
-            told.send((taken, error, before.elapsed())).unwrap();
+            let left = ws.counters().bytes_queued;
+            told.send((taken, error, before.elapsed(), left)).unwrap();
         });
         async { Ok::<_, Infallible>(response) }
     });
@@ -345,7 +350,12 @@ async fn of_a_server_whose_peer_never_opens_the_window_hyper_takes_two_writes_an
     let mut config = Config::default();
     config.keepalive = None;
     config.write_timeout = Duration::from_secs(7);
-    let (taken, error, after) = sent_to_a_closed_window(config).await;
+    let sent = sent_to_a_closed_window(config.clone(), vec![1; 5]).await;
+    let (taken, error, after, _) = sent;
     assert!(matches!(error, Error::Timeout(wstokio::Timeout::Write)), "{error}");
     assert_eq!((taken, after.as_secs()), (2, 7));
+    // Nor does it take, and copy, more than 64 KiB in each.
+    let (taken, _, after, left) = sent_to_a_closed_window(config, vec![1; 1 << 20]).await;
+    assert_eq!((taken, after.as_secs()), (0, 7));
+    assert!(left >= (1 << 20) - 2 * (64 << 10), "{left}");
 }
