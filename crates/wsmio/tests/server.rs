@@ -15,7 +15,7 @@ use support::{
 };
 use wsmio::{
     CloseCause, CloseCode, CloseInfo, Config, ConnectionId, Handler, Message, Peer,
-    PreparedMessage, RemoteError, Sent, Side, Timeout,
+    PreparedMessage, RemoteError, Sent, Server, Side, Timeout,
     opening::{Accept, Refusal, Request, ServerOptions},
 };
 use wstest::{handshake::request, reference::Frame};
@@ -344,4 +344,16 @@ fn a_large_message_is_echoed_whole_while_others_are_served() {
     large.write_all(end).unwrap();
     assert!(read_frame(&mut large) == frame);
     let _ = (opened(&told), next(&told));
+}
+
+#[test]
+fn a_port_is_not_shared_with_another_server() {
+    for threads in [1, 2] {
+        let bind = |addr, threads| Server::bind_with(addr, threads, ServerOptions::default());
+        let first = bind("127.0.0.1:0".parse().unwrap(), threads).unwrap();
+        for threads in [1, 2] {
+            let error = bind(first.local_addr(), threads).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        }
+    }
 }

@@ -66,7 +66,8 @@ impl Server {
     }
 
     /// Listens with `threads` loops, at least one, and these options. With more than one, each has a
-    /// listener of its own (`SO_REUSEPORT`), among which the system shares out the connections.
+    /// listener of its own (`SO_REUSEPORT`), among which Linux shares out the connections. Other systems
+    /// may give them all to one.
     ///
     /// # Errors
     ///
@@ -77,6 +78,10 @@ impl Server {
         let threads = threads.max(1);
         let mut bound = addr;
         let mut loops = Vec::with_capacity(threads);
+        if threads > 1 {
+            // Sharing it with another program would go unnoticed.
+            listen(addr, false)?;
+        }
         for index in 0..threads {
             let listener = listen(bound, threads > 1)?;
             bound = listener.local_addr()?;
