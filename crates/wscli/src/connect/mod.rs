@@ -20,7 +20,8 @@ use crate::{Transport, size, tls::ClientTls};
 
 #[derive(Args)]
 #[command(after_help = "\
-Messages go to standard output, all else to standard error.
+Messages go to standard output, all else to standard error. On a terminal, control characters in
+messages are escaped, and binary messages are shown in hex.
 
 The exit status is 0 if either side closed the connection with 1000, 1001 or no code, 2 for a wrong
 command line, and 1 for everything else.
@@ -151,7 +152,7 @@ impl Talk {
 /// Shows what has come; `false` if whoever read the output has gone, as `head` does.
 fn show(event: Event<'_>, console: &mut Console) -> Result<bool, String> {
     let shown = match event {
-        Event::Message(Message::Text(text)) => console.message(text.as_bytes()),
+        Event::Message(Message::Text(text)) => console.text(text),
         Event::Message(Message::Binary(bytes)) => console.binary(bytes),
         Event::Ping(payload) => console.note(&format!("ping {}", printable(payload))),
         Event::Pong(payload) => console.note(&format!("pong {}", printable(payload))),
