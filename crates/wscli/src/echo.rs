@@ -79,7 +79,7 @@ fn over_mio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, S
     }
 
     let addr = arguments.addr;
-    if arguments.tls.acceptor(addr.ip(), &["http/1.1"])?.is_some() {
+    if arguments.tls.is_asked_for() {
         return Err("TLS is for --transport tokio only".to_owned());
     }
     let server = wsmio::Server::bind_with(addr, arguments.threads.into(), options)

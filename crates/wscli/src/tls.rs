@@ -30,6 +30,11 @@ pub(crate) struct ClientTls {
 }
 
 impl ServerTls {
+    #[cfg(unix)]
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.tls_self_signed || self.tls_cert.is_some()
+    }
+
     /// What accepts TLS on `host`, if it was asked for, to speak one of these protocols (ALPN), the best
     /// first.
     pub(crate) fn acceptor(

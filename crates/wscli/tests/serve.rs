@@ -321,7 +321,13 @@ fn a_taken_port_is_told_by_either_server() {
     let serve = serve();
     let echo = Server::start(&["echo", "--threads", "2"]);
     for taken in [serve.addr.to_string(), echo.addr.to_string()] {
-        for arguments in [&["serve"][..], &["echo"], &["echo", "--threads", "2"]] {
+        for arguments in [
+            &["serve"][..],
+            &["echo"],
+            &["echo", "--threads", "2"],
+            #[cfg(unix)]
+            &["echo", "--threads", "2", "--transport", "mio"],
+        ] {
             let ran: Ran = ended(ws(arguments).args(["--addr", &taken]).spawn().unwrap());
             ran.assert_fails_with(&[&taken, "something listens there already", "--addr"]);
         }

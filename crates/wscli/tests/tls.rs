@@ -163,3 +163,10 @@ async fn the_echo_server_speaks_no_http2() {
     let error = connector.connect_http2(&secure(&echo, "/")).await.unwrap_err().to_string();
     assert!(error.contains("ALPN"), "{error}");
 }
+
+#[cfg(unix)]
+#[test]
+fn tls_is_refused_over_mio_before_a_certificate_is_made() {
+    let ran = run(&["echo", "--transport", "mio", "--tls-self-signed"], b"");
+    ran.assert_fails_with(&["TLS is for --transport tokio only"]);
+}
