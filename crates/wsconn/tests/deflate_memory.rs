@@ -10,8 +10,9 @@ use wsconn::{
 };
 use wstest::{
     alloc::{CountingAllocator, Usage, live, measure},
-    compression::abuses,
-    drive::{Driver, connection, pieces},
+    compression,
+    conformance::Outcome,
+    drive::{Driver, Trace, connection},
     reference::{decode, encode_frame},
 };
 
@@ -186,29 +187,16 @@ fn a_million_empty_blocks_are_linear_work() {
 
 #[test]
 fn class_c_compression() {
-    // Less than by default, so that it takes less time.
-    let limit = 256 * KIB;
-    let config = limited(limit);
-    for abuse in abuses() {
-        for role in [Role::Client, Role::Server] {
-            let bytes = abuse.bytes(role);
-            let each: Vec<usize> = (1..bytes.len()).collect();
-            for cuts in [vec![], vec![bytes.len() / 2], each] {
-                let pieces = pieces(&bytes, &cuts);
-                for driver in Driver::ALL {
-                    for takeover in [false, true] {
-                        let mut connection = with(role, &config, options(takeover));
-                        let (trace, usage) = measure(|| driver.run(&mut connection, &pieces, true));
-                        abuse.assert_ended(&trace.written, &trace.messages());
-                        let clean = trace.close.unwrap().clean;
-                        assert_eq!(clean, abuse.code == 1000, "{} {driver:?}", abuse.case);
-                        // The driver copies its input.
-                        let most = (limit + 64 * KIB + 4 * bytes.len()) as i64;
-                        assert!(usage.peak <= most, "{} {driver:?}: {usage:?}", abuse.case);
-                    }
-                }
+    for driver in Driver::ALL {
+        compression::check(&[Role::Client, Role::Server], |role, config, takeover, input, most| {
+            let mut connection = with(role, &Arc::new(config.clone()), options(takeover));
+            let mut trace = Trace::default();
+            for piece in input.chunks(most) {
+                driver.resume(&mut connection, &[piece], false, &mut trace);
             }
-        }
+            driver.resume(&mut connection, &[], true, &mut trace);
+            Outcome { messages: trace.messages(), written: trace.written, close: trace.close }
+        });
     }
 }
 

@@ -5,23 +5,19 @@
 mod support;
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-    io::{self, Read, Write},
+    cell::Cell,
+    io::{Read, Write},
     net::{Shutdown, TcpStream},
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::net::UnixStream,
-    },
+    os::unix::net::UnixStream,
     sync::mpsc,
     thread,
 };
 
-use support::{LONG, Pair, Running, client, quiet, socket};
+use support::{Cut, LONG, Pair, Running, client, on_this_thread, quiet, socket};
 use wsconn::{OwnedMessage, Role};
 use wsmio::{
-    CloseInfo, Config, ConnectionId, Connector, Event, Handler, Kind, Message, Peer, Stream,
-    WebSocket, opening::ServerOptions,
+    CloseInfo, ConnectionId, Connector, Event, Handler, Kind, Message, Peer, Stream, WebSocket,
+    opening::ServerOptions,
 };
 use wstest::{
     advisory_classes,
@@ -33,52 +29,6 @@ use wstest::{
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-/// A stream that is read in pieces of these lengths.
-struct Cut<S> {
-    inner: S,
-    lens: VecDeque<usize>,
-}
-
-impl<S: Read> Read for Cut<S> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = self.lens.front().copied().unwrap_or(usize::MAX).min(buffer.len());
-        let len = self.inner.read(&mut buffer[..most])?;
-        if let Some(left) = self.lens.front_mut() {
-            *left -= len;
-            if *left == 0 {
-                self.lens.pop_front();
-            }
-        }
-        Ok(len)
-    }
-}
-
-impl<S: Write> Write for Cut<S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-impl<S: AsRawFd> AsRawFd for Cut<S> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.inner.as_raw_fd()
-    }
-}
-
-impl<S: Stream> Stream for Cut<S> {
-    fn set_nonblocking(&self) -> io::Result<()> {
-        self.inner.set_nonblocking()
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.inner.shutdown_write()
-    }
-}
 
 /// What is called to receive.
 #[derive(Clone, Copy, Debug)]
@@ -120,8 +70,9 @@ impl<S: Pair> Subject for Blocking<S> {
         self.runs.set(self.runs.get() + 1);
         let (stream, peer) = S::pair();
         let lens = pieces(&vector.input, cuts).into_iter().map(<[u8]>::len);
-        let lens = lens.filter(|len| *len > 0).collect();
-        let mut ws = socket(vector.role, Cut { inner: stream, lens }, vector.config.clone());
+        let lens = lens.filter(|len| *len > 0).collect::<Vec<_>>();
+        let stream = Cut::new(stream, lens.into_iter());
+        let mut ws = socket(vector.role, stream, vector.config.clone());
         let input = vector.input.clone();
         let peer = thread::spawn(move || exchange(peer, &input, &[]));
         let messages = receive(&mut ws, self.by);
@@ -202,40 +153,28 @@ impl Handler for Receiving {
     }
 }
 
-/// An event loop for each config there is.
-#[derive(Default)]
-struct Loops {
-    running: RefCell<Vec<(Config, Running, mpsc::Receiver<Ended>)>>,
-}
+/// An event loop on this thread; for clients, of which it has none, a blocking socket.
+struct Loop;
 
-impl Subject for Loops {
+impl Subject for Loop {
     fn run(&self, vector: &Vector, cuts: &[usize]) -> Outcome {
         if vector.role == Role::Client {
             return Blocking::<UnixStream>::new(By::Recv).run(vector, cuts);
         }
-        let mut running = self.running.borrow_mut();
-        let known = running.iter().position(|(config, ..)| *config == vector.config);
-        let at = known.unwrap_or_else(|| {
-            let (ended, told) = mpsc::channel();
-            let mut options = ServerOptions::default();
-            options.config = vector.config.clone().into();
-            let server = Running::new(1, options, move || Receiving(ended.clone()));
-            running.push((vector.config.clone(), server, told));
-            running.len() - 1
-        });
-        let (_, server, told) = &running[at];
-        let peer = client(server.addr);
-        let written = exchange(peer, &vector.input, &pieces(&vector.input, cuts));
-        let (messages, info) = told.recv_timeout(LONG).unwrap();
+        let (ended, told) = mpsc::channel();
+        let mut options = ServerOptions::default();
+        options.config = vector.config.clone().into();
+        let (input, cuts) = (vector.input.clone(), cuts.to_vec());
+        let talk = move |addr| exchange(client(addr), &input, &pieces(&input, &cuts));
+        let written = on_this_thread(options, || Receiving(ended.clone()), talk);
+        let (messages, info) = told.try_recv().unwrap();
         Outcome { messages, written, close: Some(info) }
     }
 }
 
 #[test]
 fn every_vector_holds_over_the_event_loop() {
-    let loops = Loops::default();
-    check(&loops, Cuts::Few);
-    assert!(loops.running.borrow().len() > 1, "several configs");
+    check(&Loop, Cuts::Few);
 }
 
 #[test]
@@ -297,3 +236,13 @@ fn over_a_blocking_socket(check: impl Fn(&dyn Subject)) {
 }
 
 advisory_classes!(over_a_blocking_socket);
+
+mod event_loop {
+    use super::{Loop, Subject, advisory_classes};
+
+    fn over_an_event_loop(check: impl Fn(&dyn Subject)) {
+        check(&Loop);
+    }
+
+    advisory_classes!(over_an_event_loop);
+}

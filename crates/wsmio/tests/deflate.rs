@@ -14,17 +14,19 @@ use std::{
     time::Duration,
 };
 
-use support::{allocations, quiet, read_head};
+use support::{Cut, Pair, ROLES, allocations, quiet, read_head};
 use wsconn::{Connection, Role};
 use wsmio::{
-    Acceptor, PreparedMessage, WebSocket,
+    Acceptor, Connector, PreparedMessage, Stream, WebSocket,
     deflate::{Compress, DeflateOptions},
-    opening::ServerOptions,
+    opening::{ClientOptions, ServerOptions},
 };
 use wstest::{
     alloc::{CountingAllocator, measure},
+    compression,
+    conformance::Outcome,
     drive::connection,
-    handshake::request,
+    handshake::{request, upgrade},
     reference::decode,
 };
 
@@ -146,25 +148,50 @@ fn a_steady_echo_over_the_event_loop_allocates_nothing() {
     }
 }
 
+/// Receives until nothing more comes.
+fn receive(mut ws: WebSocket<impl Stream>) -> Outcome {
+    let mut outcome = Outcome::default();
+    while let Some(message) = ws.recv().unwrap() {
+        outcome.messages.push(message.to_owned());
+    }
+    outcome.close = ws.close_info().cloned();
+    outcome
+}
+
 #[test]
 fn class_c_compression() {
-    for abuse in wstest::compression::abuses() {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(&wstest::compression::offer()).unwrap();
-        let serving = thread::spawn(move || {
-            let mut ws = Acceptor::new(options(true)).accept(ours).unwrap();
-            let mut delivered = Vec::new();
-            while let Some(message) = ws.recv().unwrap() {
-                delivered.push(message.to_owned());
+    compression::check(&ROLES, |role, config, takeover, input, most| {
+        let (stream, mut peer) = <UnixStream as Pair>::pair();
+        let input = input.to_vec();
+        let peer = thread::spawn(move || {
+            let mut head = String::new();
+            match role {
+                Role::Server => peer.write_all(&compression::offer()).unwrap(),
+                Role::Client => {
+                    head = read_head(&mut peer);
+                    peer.write_all(&upgrade(head.as_bytes())).unwrap();
+                }
             }
-            (delivered, ws.close_info().unwrap().clean)
+            peer.write_all(&input).unwrap();
+            peer.shutdown_write().unwrap();
+            let mut written = head.into_bytes();
+            peer.read_to_end(&mut written).unwrap();
+            compression::behind_head(&written)
         });
-        theirs.write_all(&abuse.bytes(Role::Server)).unwrap();
-        let mut response = Vec::new();
-        theirs.read_to_end(&mut response).unwrap();
-        drop(theirs);
-        let (delivered, clean) = serving.join().unwrap();
-        abuse.assert_answered(&response, &delivered);
-        assert_eq!(clean, abuse.code == 1000, "{}", abuse.case);
-    }
+        let stream = Cut::new(stream, std::iter::repeat(most));
+        let (config, deflate) = (Arc::new(config.clone()), Some(deflate(takeover)));
+        let outcome = match role {
+            Role::Server => {
+                let mut options = ServerOptions::default();
+                (options.config, options.deflate) = (config, deflate);
+                receive(Acceptor::new(options).accept(stream).unwrap())
+            }
+            Role::Client => {
+                let mut options = ClientOptions::default();
+                (options.config, options.deflate) = (config, deflate);
+                receive(Connector::new(options).connect_stream(stream, "ws://a/").unwrap())
+            }
+        };
+        Outcome { written: peer.join().unwrap(), ..outcome }
+    });
 }

@@ -1,8 +1,10 @@
 //! Abuses of permessage-deflate, written once, sent to every transport (class C in SECURITY.md).
 
-use wsconn::{OwnedMessage, Role};
+use wsconn::{Config, OwnedMessage, Role};
 
 use crate::{
+    alloc::measure,
+    conformance::Outcome,
     drive::KEY,
     handshake::request,
     reference::{self, Frame},
@@ -111,21 +113,54 @@ impl Abuse {
         self.frames.iter().flat_map(|frame| frame.clone().masked(key).encode()).collect()
     }
 
-    /// Panics unless `response` agrees to permessage-deflate, and what follows it ends in the close frame
-    /// that answers this; or unless what was `delivered` is what is to be.
-    pub fn assert_answered(&self, response: &[u8], delivered: &[OwnedMessage]) {
-        let end = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
-        let (head, frames) = response.split_at(end);
-        let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-        assert!(head.contains("permessage-deflate"), "{}: {head}", self.case);
-        self.assert_ended(frames, delivered);
-    }
-
-    /// The same of frames alone.
-    pub fn assert_ended(&self, written: &[u8], delivered: &[OwnedMessage]) {
-        let last = reference::decode(written).pop().unwrap();
+    /// Panics unless `outcome` is what is to be: what was delivered, the close frame that answers this as
+    /// the last of what was written, and whether the end was clean.
+    fn assert_outcome(&self, outcome: &Outcome, case: &str) {
+        let last = reference::decode(&outcome.written).pop().unwrap();
         let code = last.payload.first_chunk().copied().map(u16::from_be_bytes);
-        assert_eq!((last.opcode, code), (8, Some(self.code)), "{}", self.case);
-        assert_eq!(delivered, self.delivered, "{}", self.case);
+        assert_eq!((last.opcode, code), (8, Some(self.code)), "{case}");
+        assert_eq!(outcome.messages, self.delivered, "{case}");
+        let info = outcome.close.as_ref().unwrap();
+        assert_eq!(info.clean, self.code == 1000, "{case}: {info}");
+    }
+}
+
+/// The frames behind the head of an opening handshake. Panics unless that speaks of permessage-deflate.
+pub fn behind_head(written: &[u8]) -> Vec<u8> {
+    let end = written.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    let (head, frames) = written.split_at(end);
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    assert!(head.contains("permessage-deflate"), "{head}");
+    frames.to_vec()
+}
+
+/// Panics unless all abuses are answered, and no more is held meanwhile than the limit, 64 KiB and what has
+/// come.
+///
+/// `run` is an end in one of these roles that has agreed to compress, with context takeover where `true` is
+/// given. Its peer sends the bytes behind the opening handshake, and ends its side of the stream; a read
+/// gives at most so many. All that it holds must be of this thread, whose allocator must be a
+/// [`CountingAllocator`](crate::alloc::CountingAllocator).
+pub fn check(roles: &[Role], run: impl Fn(Role, &Config, bool, &[u8], usize) -> Outcome) {
+    let mut config = Config::default();
+    // Less than by default, so that it takes less time.
+    config.max_message_size = 256 << 10;
+    for (abuse, role) in abuses().iter().flat_map(|it| roles.iter().map(move |role| (it, *role))) {
+        let input = abuse.bytes(role);
+        for takeover in [false, true] {
+            for most in [usize::MAX, input.len() / 2 + 1, 1] {
+                let run = |input| {
+                    let (outcome, usage) = measure(|| run(role, &config, takeover, input, most));
+                    assert!(usage.allocations > 0, "nobody counts");
+                    (outcome, usage.peak)
+                };
+                let case = format!("{role:?}, {takeover}, reads of {most}: {}", abuse.case);
+                let nothing = run(&[]).1;
+                let (outcome, peak) = run(&input);
+                abuse.assert_outcome(&outcome, &case);
+                let bound = config.max_message_size as i64 + (64 << 10) + 4 * input.len() as i64;
+                assert!(peak - nothing <= bound, "{case}: {peak} and {nothing} bytes");
+            }
+        }
     }
 }

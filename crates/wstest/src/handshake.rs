@@ -206,12 +206,19 @@ macro_rules! advisory_requests {
     };
 }
 
-/// The 101 that answers `request`.
+/// The 101 that answers `request`, and agrees to permessage-deflate if that is offered.
 pub fn upgrade(request: &[u8]) -> Vec<u8> {
     let mut slots = HeaderSlots::new();
     let request = Request::parse(request, &mut slots).unwrap();
+    let agreed =
+        request.extensions().find(|offer| offer.name() == "permessage-deflate").map(|offer| {
+            let names = offer.params().map(|param| param.name());
+            let forgets = names.filter(|name| name.ends_with("_no_context_takeover"));
+            [offer.name()].into_iter().chain(forgets).collect::<Vec<_>>().join("; ")
+        });
+    let accept = Accept { extensions: agreed.as_deref(), ..Accept::default() };
     let mut response = String::new();
-    request.write_accept(&mut response, &Accept::default()).unwrap();
+    request.write_accept(&mut response, &accept).unwrap();
     response.into_bytes()
 }
 

@@ -18,7 +18,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-use wsconn::Role;
 use wstest::reference::{Frame, decode};
 use wstokio::{
     Acceptor, CloseCode, Config, Connector, Message, PreparedMessage, WebSocket,
@@ -259,33 +258,4 @@ fn bombs_do_not_hold_the_thread() {
     // take a gigabyte that shows, so that the figure only informs.
     assert_short(latency_under(8, frame(&payload)));
     latency_under(64, frame(&payload));
-}
-
-#[tokio::test]
-async fn class_c_compression() {
-    for abuse in wstest::compression::abuses() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let serving = async {
-            let (tcp, _) = listener.accept().await.unwrap();
-            let mut ws =
-                acceptor(true, Config::default().max_message_size).accept(tcp).await.unwrap();
-            let mut delivered = Vec::new();
-            while let Some(message) = ws.recv().await.unwrap() {
-                delivered.push(message.to_owned());
-            }
-            assert_eq!(ws.close_info().unwrap().clean, abuse.code == 1000, "{}", abuse.case);
-            delivered
-        };
-        let talking = async {
-            let mut client = tokio::net::TcpStream::connect(addr).await.unwrap();
-            client.write_all(&wstest::compression::offer()).await.unwrap();
-            client.write_all(&abuse.bytes(Role::Server)).await.unwrap();
-            let mut response = Vec::new();
-            client.read_to_end(&mut response).await.unwrap();
-            response
-        };
-        let (delivered, response) = tokio::join!(serving, talking);
-        abuse.assert_answered(&response, &delivered);
-    }
 }

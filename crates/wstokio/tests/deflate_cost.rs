@@ -17,19 +17,21 @@ use std::{
     task::Poll,
 };
 
-use support::{from_peer_of, runtime};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use support::{Piece, ROLES, Script, finish, from_peer_of, runtime};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use wire::Wire;
 use wsconn::{Connection, Role};
 use wstest::{
     alloc::{CountingAllocator, measure},
+    compression,
+    conformance::Outcome,
     drive::connection,
     reference::Frame,
 };
 use wstokio::{
-    Acceptor, WebSocket,
+    Acceptor, Connector, WebSocket,
     deflate::{Compress, DeflateOptions},
-    opening::ServerOptions,
+    opening::{ClientOptions, ServerOptions},
 };
 
 #[global_allocator]
@@ -197,4 +199,47 @@ fn a_steady_echo_allocates_nothing() {
             assert!(after.written - before.written < 100 * len, "{case}");
         }
     }
+}
+
+/// Receives until nothing more comes.
+async fn receive(mut ws: WebSocket<impl AsyncRead + AsyncWrite + Unpin>, outcome: &mut Outcome) {
+    while let Some(message) = ws.recv().await.unwrap() {
+        outcome.messages.push(message.to_owned());
+    }
+    outcome.close = ws.close_info().cloned();
+}
+
+#[test]
+fn class_c_compression() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    compression::check(&ROLES, |role, config, takeover, input, most| {
+        let input = match role {
+            Role::Server => vec![Piece::Bytes([&compression::offer(), input].concat())],
+            Role::Client => vec![Piece::Upgrade(input.to_vec())],
+        };
+        let script = Script { input, ends: true, read_max: most, ..Script::default() };
+        let (stream, handle) = script.stream();
+        let (config, deflate) = (Arc::new(config.clone()), Some(options(takeover)));
+        let mut outcome = Outcome::default();
+        finish(async {
+            match role {
+                Role::Server => {
+                    let mut options = ServerOptions::default();
+                    (options.config, options.deflate) = (config, deflate);
+                    let ws = Acceptor::new(options).accept(stream).await.unwrap();
+                    receive(ws, &mut outcome).await;
+                }
+                Role::Client => {
+                    let mut options = ClientOptions::default();
+                    (options.config, options.deflate) = (config, deflate);
+                    let connector = Connector::new(options);
+                    let ws = connector.connect_stream(stream, "ws://a/").await.unwrap();
+                    receive(ws, &mut outcome).await;
+                }
+            }
+        });
+        outcome.written = compression::behind_head(&handle.seen().written);
+        outcome
+    });
 }

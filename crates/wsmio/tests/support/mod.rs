@@ -2,8 +2,12 @@
 #![allow(dead_code, unreachable_pub)] // not every test uses all of it
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
+mod cut;
 #[cfg(feature = "tls")]
 pub mod tls;
+
+#[allow(unused_imports)] // each test binary uses a part of it
+pub use cut::Cut;
 
 use std::{
     fs,
@@ -203,21 +207,29 @@ impl Drop for Running {
     }
 }
 
-/// Runs an event loop that echoes on this thread, and `talk` on another; what the loop allocated.
-pub fn allocations(options: ServerOptions, talk: impl FnOnce(SocketAddr) + Send + 'static) -> u64 {
+/// Runs an event loop on this thread, and on another `talk`, of which it gives what comes.
+pub fn on_this_thread<H: Handler, T: Send + 'static>(
+    options: ServerOptions,
+    handler: impl Fn() -> H + Sync,
+    talk: impl FnOnce(SocketAddr) -> T + Send + 'static,
+) -> T {
     let server = Server::bind_with("127.0.0.1:0".parse().unwrap(), 1, options).unwrap();
     let (addr, remote) = (server.local_addr(), server.remote());
     let talking = thread::spawn(move || {
-        talk(addr);
+        let talked = talk(addr);
         remote.stop(Duration::ZERO);
+        talked
     });
+    server.run(handler).unwrap();
+    talking.join().unwrap()
+}
+
+/// What an event loop that echoes allocates while `talk` goes on.
+pub fn allocations(options: ServerOptions, talk: impl FnOnce(SocketAddr) + Send + 'static) -> u64 {
     let echo = |peer: &mut Peer<'_, ()>, message: Message<'_>| {
         let _ = peer.send(message);
     };
-    let (result, usage) = measure(|| server.run(|| OnMessage(echo)));
-    result.unwrap();
-    talking.join().unwrap();
-    usage.allocations
+    measure(|| on_this_thread(options, || OnMessage(echo), talk)).1.allocations
 }
 
 /// What a [`Notes`] handler was called with.
