@@ -37,6 +37,20 @@ const KERNELS: [(&str, f64); 8] = [
 ];
 const KERNEL_BYTES: u32 = 16 << 10;
 
+/// What hostile peers send, of which twice as much is to be twice the work: see benches/src/bin/linear.rs.
+const LINEAR: [&str; 8] = [
+    "request byte by byte",
+    "response byte by byte",
+    "too many header lines",
+    "too many subprotocols",
+    "commas",
+    "malformed extensions",
+    "text in fragments, server",
+    "text in fragments, client",
+];
+const LINEAR_BYTES: u32 = 8_000;
+const LINEAR_LIMIT: f64 = 2.2;
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Store what was counted, to compare with from now on
@@ -65,13 +79,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
         "benches",
         "--bin",
         "counts",
+        "--bin",
+        "linear",
     ]))?;
-    let counter = Counter { program: workspace.target.join("release/counts") };
-    let counts = counter.all()?;
+    let counter = |program| Counter { program: workspace.target.join("release").join(program) };
+    let counts = counter("counts").all()?;
     let path = workspace.root.join("benches/results/counts.txt");
     let stored = load(&path);
     print(&counts, &stored);
     let mut problems = limits(&counts);
+    problems.extend(counter("linear").not_linear()?);
     if options.save {
         save(&path, &counts)?;
     } else {
@@ -114,6 +131,25 @@ impl Counter {
         Ok(counts)
     }
 
+    /// What takes more than twice the work if there is twice as much of it.
+    fn not_linear(&self) -> Result<Vec<String>> {
+        let mut problems = Vec::new();
+        println!("\n{:<28} {:>12} {:>12} {:>6}", "instructions", "8 kB", "16 kB", "times");
+        for name in LINEAR {
+            let once = self.per_pass(name, LINEAR_BYTES, 1)?;
+            let twice = self.per_pass(name, 2 * LINEAR_BYTES, 1)?;
+            let times = twice / once;
+            println!("{name:<28} {once:>12} {twice:>12} {times:>6.2}");
+            if times > LINEAR_LIMIT {
+                problems.push(format!(
+                    "{name}: {LINEAR_BYTES} bytes take {once} instructions and twice as many {twice}, which is \
+                     {times:.2} times the work: it is no longer linear"
+                ));
+            }
+        }
+        Ok(problems)
+    }
+
     fn per_pass(&self, name: &str, size: u32, passes: u32) -> Result<f64> {
         let few = self.instructions(name, size, passes)?;
         let many = self.instructions(name, size, 2 * passes)?;
@@ -133,7 +169,12 @@ impl Counter {
         collected
             .filter(|_| output.status.success())
             .and_then(|count| count.trim().parse().ok())
-            .ok_or_else(|| format!("callgrind of `counts {name} {size} {passes}` failed:\n{text}"))
+            .ok_or_else(|| {
+                format!(
+                    "callgrind of `{} {name} {size} {passes}` failed:\n{text}",
+                    self.program.display()
+                )
+            })
     }
 }
 

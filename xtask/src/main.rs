@@ -53,7 +53,7 @@ enum Command {
     /// Run benchmarks side by side with the peers and keep the table
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Count the codec's instructions with callgrind and compare them with what is stored
+    /// Count instructions with callgrind: the codec's are as stored, and hostile input is linear work
     Counts(counts::Options),
     /// Count the lines of the protocol crates that their tests reach
     Coverage,

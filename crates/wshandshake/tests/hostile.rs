@@ -51,7 +51,7 @@ fn a_hundred_thousand_headers_are_refused_by_bytes_and_by_number() {
 
 #[test]
 fn long_malformed_extensions_are_refused_in_one_pass() {
-    // A megabyte of each: what is not linear would not come back.
+    // A megabyte of each; `cargo xtask counts` counts the work.
     let values = [
         format!("b{}x", " ".repeat(1 << 20)),
         format!("a; b=\"{}", "\\a".repeat(1 << 19)),
