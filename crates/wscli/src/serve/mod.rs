@@ -51,6 +51,8 @@ struct Server {
     tls: Option<TlsAcceptor>,
     acceptor: Acceptor,
     tracker: Tracker,
+    /// Its count is of a connection over HTTP/2 and the WebSockets on it.
+    users: Arc<()>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
@@ -69,7 +71,8 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode, String> {
 
     let tracker = Tracker::new();
     let (rooms, acceptor) = (Arc::default(), acceptor(arguments));
-    let server = Server { rooms, tls, acceptor, tracker: tracker.clone() };
+    let users = Arc::default();
+    let server = Server { rooms, tls, acceptor, tracker: tracker.clone(), users };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -123,6 +126,7 @@ fn upgrade(request: &mut Request<Incoming>, room: &str, server: &Server) -> Resp
             let nick = protocol::nick_in(request.uri().query().unwrap_or_default());
             let (server, room) = (server.clone(), room.to_owned());
             tokio::spawn(async move {
+                let _user = &server.users;
                 if let Ok(ws) = socket.await {
                     server.tracker.track(&ws);
                     member::run(ws, &server.rooms, &room, &nick).await;
