@@ -63,3 +63,8 @@ pub use receive::{Delivery, Location, Received};
 pub use send::Sending;
 pub use time::Time;
 pub use wsframe::{CloseCode, Role};
+
+/// The example of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -75,3 +75,8 @@ pub use mask::Mask;
 pub use opcode::{MAX_CONTROL_PAYLOAD, OpCode};
 pub use size::arrived;
 pub use utf8::{Utf8, Utf8Error, from_utf8};
+
+/// The example of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

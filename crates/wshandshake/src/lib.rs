@@ -82,3 +82,8 @@ pub use origin::Origin;
 pub use refusal::write_refusal;
 pub use server::{MAX_SUBPROTOCOLS, Request};
 pub use upgrade::Upgrade;
+
+/// The example of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -142,3 +142,8 @@ struct Migration;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// And that of the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct CrateReadme;
