@@ -1,4 +1,4 @@
-//! What must pass before anything is committed, with nothing but Rust.
+//! What must pass before anything is committed, with nothing but Rust and a C compiler.
 
 use std::time::Instant;
 

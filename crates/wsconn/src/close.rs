@@ -40,11 +40,13 @@ pub enum Side {
 pub enum CloseCause {
     /// A closing handshake.
     Handshake,
-    /// The peer broke the protocol or a limit; the close frame sent to it has the code.
+    /// The peer broke the protocol or a limit; the close frame sent to it has the code, unless closing had
+    /// begun.
     Violation(Violation),
     /// The byte stream ended without a closing handshake.
     Eof,
-    /// The byte stream failed, as the transport's error tells.
+    /// The byte stream failed, as the transport's error tells. The event loop of wsmio has no one to tell
+    /// that to: there this is all.
     Transport,
     /// A wait was too long.
     Timeout(Timeout),

@@ -1,7 +1,7 @@
 //! An echo server on an event loop: `cargo run -p wsmio --example event_loop`, then
 //! `ws connect ws://127.0.0.1:9001`. Takes an address to listen on, if you like.
 
-use wsmio::{CloseInfo, ConnectionId, Handler, Message, Peer, Sent, Server};
+use wsmio::{CloseCode, CloseInfo, ConnectionId, Handler, Message, Peer, Sent, Server};
 
 struct Echo;
 
@@ -15,9 +15,9 @@ impl Handler for Echo {
     }
 
     fn message(&mut self, peer: &mut Peer<'_, ()>, message: Message<'_>) {
-        // A peer that sends without reading is told so, and not waited for.
         if peer.send(message) == Sent::Refused {
-            println!("{:?} does not read its echoes", peer.id());
+            // It sends without reading.
+            let _ = peer.close(CloseCode::TRY_AGAIN_LATER, "you read too slowly");
         }
     }
 

@@ -39,6 +39,6 @@ async fn echo(tcp: TcpStream) -> Result<Counters, Error> {
     while let Some(message) = rx.recv().await? {
         tx.feed(message).await?;
     }
-    // They can be read at any time, on either half; `round_trip` is that of the last ping of the keepalive.
+    // They can be read at any time, on either half; `round_trip` is that of the last ping, be it of the keepalive or ours.
     Ok(ws.counters())
 }

@@ -157,8 +157,8 @@ pub fn server_name(url: &Url) -> Result<ServerName<'static>, Error> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsFailure {
-    /// The TLS handshake failed, or a record later on: the peer's certificate is not to be trusted, or
-    /// the two have no version in common, or one does not speak TLS.
+    /// The TLS handshake failed: the peer's certificate is not to be trusted, or the two have no version in
+    /// common, or one does not speak TLS. A record that is wrong later on is an [`Error::Io`].
     Protocol(rustls::Error),
     /// The peer ended the byte stream during the TLS handshake.
     Eof,
