@@ -81,13 +81,13 @@ impl Acceptor {
         let mut opening = ServerOpening::new(self.options.clone(), Time::ZERO);
         let deadline = origin.checked_add(opening.deadline().since_origin());
         let mut handshake = Handshake::new(&mut stream, deadline, Timeout::Handshake)?;
-        let inbox = handshake.read_head(|input| opening.receive(input))?;
+        let read = handshake.read_head(|input| opening.receive(input))?;
         let answer = opening.respond(decide, Time::from_origin(origin.elapsed()));
         handshake.write(&answer.response)?;
         match answer.result {
             Ok(opened) => {
                 let core = Core::new(stream, opened.connection, origin);
-                Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
+                Ok(WebSocket::new(core, read, opened.subprotocol.map(String::into)))
             }
             Err(failure) => {
                 handshake.linger(self.options.config.fin_timeout);

@@ -129,11 +129,11 @@ impl Connector {
         let mut opening = url.opening(&self.options)?;
         let mut handshake = Handshake::new(&mut stream, deadline, Timeout::Handshake)?;
         handshake.write(opening.request())?;
-        let inbox = handshake.read_head(|input| opening.receive(input))?;
+        let read = handshake.read_head(|input| opening.receive(input))?;
         let now = Time::from_origin(origin.elapsed());
         let opened = opening.finish(random::masking_key, now)?;
         let core = Core::new(stream, opened.connection, origin);
-        Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
+        Ok(WebSocket::new(core, read, opened.subprotocol.map(String::into)))
     }
 }
 

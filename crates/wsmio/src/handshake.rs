@@ -8,10 +8,14 @@ use std::{
 use wsconn::{
     Timeout,
     opening::{HandshakeFailure, Progress},
-    transport::{Error, Inbox, pool::ReadBuffer},
+    transport::Error,
 };
 
 use crate::{Stream, wait::Wait};
+
+/// How much of a head is read at a time, in bytes: all of most. It is read on the stack, since a thread
+/// that waits for the rest keeps no buffer meanwhile, in its pool neither.
+const ROOM: usize = 4 << 10;
 
 /// A byte stream during its handshake.
 pub(crate) struct Handshake<'a, S> {
@@ -51,10 +55,10 @@ impl<'a, S: Stream> Handshake<'a, S> {
     pub(crate) fn read_head(
         &mut self,
         mut receive: impl FnMut(&[u8]) -> Progress,
-    ) -> Result<Inbox, Error> {
-        let mut buffer = ReadBuffer::take();
+    ) -> Result<Vec<u8>, Error> {
+        let mut room = [0; ROOM];
         loop {
-            let len = match self.block(|stream| stream.read(buffer.room())) {
+            let len = match self.block(|stream| stream.read(&mut room)) {
                 // TLS without a close_notify.
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
                 read => read?,
@@ -62,9 +66,10 @@ impl<'a, S: Stream> Handshake<'a, S> {
             if len == 0 {
                 return Err(HandshakeFailure::Eof.into());
             }
-            let progress = receive(buffer.bytes().get(..len).unwrap_or_default());
+            let read = room.get(..len).unwrap_or_default();
+            let progress = receive(read);
             if progress.complete {
-                return Ok(Inbox::new(buffer, progress.consumed, len));
+                return Ok(read.get(progress.consumed..).unwrap_or_default().to_vec());
             }
         }
     }
@@ -73,9 +78,9 @@ impl<'a, S: Stream> Handshake<'a, S> {
     /// bytes unread, would make TCP reset the connection and drop the response.
     pub(crate) fn linger(mut self, wait: Duration) {
         self.deadline = Instant::now().checked_add(wait);
-        let mut buffer = ReadBuffer::take();
+        let mut room = [0; ROOM];
         if self.block(Stream::shutdown_write).is_ok() {
-            while self.block(|stream| stream.read(buffer.room())).is_ok_and(|len| len > 0) {}
+            while self.block(|stream| stream.read(&mut room)).is_ok_and(|len| len > 0) {}
         }
     }
 

@@ -43,8 +43,11 @@ impl<S> WebSocket<S> {
         Self { receiver, sender }
     }
 
-    pub(crate) fn new(core: Core<S>, inbox: Inbox, subprotocol: Option<Box<str>>) -> Self {
+    /// `read` is what was read behind the opening handshake.
+    pub(crate) fn new(core: Core<S>, read: Vec<u8>, subprotocol: Option<Box<str>>) -> Self {
         let shared = Arc::new(Shared::new(core, subprotocol));
+        let len = read.len();
+        let inbox = Inbox::new(ReadBuffer::from(read), 0, len);
         let receiver = Receiver { shared: shared.clone(), inbox, waiting: Waiting::default() };
         Self::of(receiver, Sender { shared, waiting: Waiting::default() })
     }
@@ -101,9 +104,7 @@ impl<S: Stream> WebSocket<S> {
     fn from_stream(stream: S, read: Vec<u8>, connection: Connection) -> io::Result<Self> {
         let origin = Instant::now();
         stream.set_nonblocking()?;
-        let len = read.len();
-        let inbox = Inbox::new(ReadBuffer::from(read), 0, len);
-        Ok(Self::new(Core::new(stream, connection, origin), inbox, None))
+        Ok(Self::new(Core::new(stream, connection, origin), read, None))
     }
 
     /// The next message; see [`Receiver::recv`].

@@ -7,7 +7,7 @@ mod support;
 use std::{
     fs,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     os::{
         fd::{AsRawFd, RawFd},
         unix::net::UnixStream,
@@ -22,9 +22,10 @@ use std::{
 };
 
 use support::{
-    LONG, OnMessage, ROLES, allocations, client, from_client, from_peer_of, quiet, socket,
+    LONG, OnMessage, ROLES, allocations, client, dial, from_client, from_peer_of, quiet, socket,
+    wait_until,
 };
-use wsmio::{Config, Message, Peer, Remote, Server, Stream, opening::ServerOptions};
+use wsmio::{Config, Connector, Message, Peer, Remote, Server, Stream, opening::ServerOptions};
 use wstest::{
     alloc::{CountingAllocator, live, measure},
     reference::Frame,
@@ -183,11 +184,15 @@ struct Asked {
 
 impl Asked {
     fn new(config: Config) -> Self {
+        let mut options = ServerOptions::default();
+        options.config = config.into();
+        Self::with(options)
+    }
+
+    fn with(options: ServerOptions) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (heap, told) = mpsc::channel();
-        let mut options = ServerOptions::default();
-        options.config = config.into();
         let server = Server::bind_with("127.0.0.1:0".parse().unwrap(), 1, options).unwrap();
         let (addr, remote) = (server.local_addr(), server.remote());
         let running = thread::spawn(move || {
@@ -291,4 +296,64 @@ fn a_thousand_connections_of_the_event_loop_that_declare_all_there_is_hold_4_kib
         assert!((1..=4096 + arrived).contains(&each), "{each} bytes, {arrived} are here");
     }
     server.stop(peers);
+}
+
+/// The first bytes of a head, and how many bytes may be held for it. The long one is as long as a head may
+/// be, but for a few bytes.
+fn halves(start: &str) -> [(Vec<u8>, i64); 2] {
+    let short = format!("{start}Upgrade: webs");
+    let long = format!("{short}{}", "x".repeat(16_300));
+    [(short.into(), 3 << 10), (long.into(), 19 << 10)]
+}
+
+#[test]
+fn a_half_open_handshake_of_the_event_loop_holds_little_more_than_what_has_come() {
+    const COUNT: i64 = 100;
+    for (half, most) in halves("GET / HTTP/1.1\r\nHost: a\r\n") {
+        let mut options = ServerOptions::default();
+        options.handshake_timeout = 10 * LONG;
+        let mut server = Asked::with(options);
+        let before = server.ask();
+        let begin = |_| {
+            let mut peer = dial(server.addr);
+            peer.write_all(&half).unwrap();
+            peer
+        };
+        let peers = (0..COUNT).map(begin).collect();
+        let mut each = 0;
+        wait_until("all of it has come", || {
+            each = (server.ask() - before) / COUNT;
+            each >= half.len() as i64
+        });
+        println!("{each} bytes for a handshake of which {} have come", half.len());
+        assert!(each <= most, "{each} bytes for {} of a request", half.len());
+        server.stop(peers);
+    }
+}
+
+/// The most that a thread of its own holds on a stream that ends behind these bytes.
+fn held(bytes: &[u8], work: impl FnOnce(UnixStream) + Send) -> i64 {
+    let (stream, mut peer) = UnixStream::pair().unwrap();
+    peer.write_all(bytes).unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    thread::scope(|scope| scope.spawn(|| measure(|| work(stream)).1.peak).join().unwrap())
+}
+
+#[test]
+fn a_half_open_blocking_handshake_holds_little_more_than_what_has_come() {
+    for (half, most) in halves("GET / HTTP/1.1\r\nHost: a\r\n") {
+        let held = held(&half, |stream| drop(wsmio::accept(stream).unwrap_err()));
+        println!("{held} bytes for a request of which {} have come", half.len());
+        assert!(held <= most, "{held} bytes for {} of a request", half.len());
+    }
+    for (half, most) in halves("HTTP/1.1 101 Switching Protocols\r\n") {
+        let connect = |stream| Connector::default().connect_stream(stream, "ws://a/");
+        let held = held(&half, |stream| drop(connect(stream).unwrap_err()));
+        println!("{held} bytes for a response of which {} have come", half.len());
+        assert!(held <= most, "{held} bytes for {} of a response", half.len());
+    }
+    // And while it waits for the end of a stream whose request it has refused.
+    let refused = [&b"POST / HTTP/1.1\r\n\r\n"[..], &[b'x'; 50_000]].concat();
+    let held = held(&refused, |stream| drop(wsmio::accept(stream).unwrap_err()));
+    assert!(held <= 8 << 10, "{held} bytes for one that was refused");
 }

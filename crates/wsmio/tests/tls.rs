@@ -26,7 +26,7 @@ use wsmio::{
         rustls::{ClientConnection, StreamOwned},
     },
 };
-use wstest::{certificates::Authority, reference::Frame};
+use wstest::{certificates::Authority, handshake::request, reference::Frame};
 
 /// A listener, and the URL of it.
 fn listen() -> (TcpListener, String) {
@@ -169,6 +169,18 @@ fn a_stream_of_the_callers_own_is_secured_for_a_wss_url_only() {
         assert_eq!(ws.recv().unwrap(), Some("hello".into()));
         serving.join().unwrap();
     }
+}
+
+#[test]
+fn what_comes_in_one_record_with_the_request_is_received() {
+    let (stream, mut peer) = TlsStream::pair();
+    // More than is read of a head at a time.
+    let message = vec![7; 10_000];
+    let frames = from_client(&[Frame::new(2, message.as_slice())]);
+    peer.write_all(&[request(&[]).as_bytes(), &frames].concat()).unwrap();
+    let mut ws = Acceptor::default().accept(stream).unwrap();
+    ws.set_read_timeout(Some(LONG));
+    assert_eq!(ws.recv().unwrap(), Some((&message).into()));
 }
 
 #[test]
