@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
             },
         };
         // What is held belongs to a message under way, if only to one that is empty as yet.
-        if !part.as_bytes().is_empty() || ended || self.held.is_empty() {
+        if !part.as_bytes().is_empty() || self.held.is_empty() {
             let _ = self
                 .poll_step(cx, |driver, io| Poll::Ready(driver.queue_fragment(io, part, ended)))?;
         }
