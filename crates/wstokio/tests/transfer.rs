@@ -11,10 +11,10 @@ use std::{
 };
 
 use support::{
-    Handle, Pending, Polled, Script, Scripted, finish, from_peer_of, poll_n_then_drop,
+    Handle, Pending, Polled, Script, Scripted, Slow, finish, from_peer_of, poll_n_then_drop,
     read_by_peer, runtime, socket,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, duplex};
+use tokio::io::{AsyncRead, ReadBuf, duplex};
 use wsconn::{OwnedMessage, Role};
 use wstest::{
     alloc::{CountingAllocator, measure},
@@ -24,71 +24,6 @@ use wstokio::{CloseCode, Config, Error, Kind, Misuse, Receiver, WebSocket};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-/// Gives and takes so many bytes at a time, and waits before each.
-struct Slow {
-    bytes: Vec<u8>,
-    at: usize,
-    size: usize,
-    ready: bool,
-    ended: bool,
-    fail: Option<usize>,
-}
-
-impl Slow {
-    fn new(bytes: &[u8], size: usize) -> Self {
-        Self { bytes: bytes.to_vec(), at: 0, size, ready: false, ended: false, fail: None }
-    }
-
-    fn poll_step(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        if !std::mem::replace(&mut self.ready, true) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        self.ready = false;
-        match self.fail {
-            Some(at) if self.at >= at => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            _ => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-impl AsyncRead for Slow {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        to: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        std::task::ready!(self.poll_step(cx))?;
-        let len = self.size.min(to.remaining()).min(self.bytes.len() - self.at);
-        to.put_slice(&self.bytes[self.at..self.at + len]);
-        self.at += len;
-        self.ended = len == 0;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Slow {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.poll_step(cx))?;
-        let len = self.size.min(bytes.len());
-        self.bytes.extend_from_slice(&bytes[..len]);
-        self.at += len;
-        Poll::Ready(Ok(len))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_step(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
 
 const TEXT: &str = "aß水𝄞, und noch einmal: aß水𝄞";
 

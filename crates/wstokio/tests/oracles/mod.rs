@@ -1,7 +1,7 @@
 //! What fuzzing holds the async operations against. The fuzz target includes this file, and so does the
 //! test that replays its corpus.
 
-use std::{io::ErrorKind, sync::Arc};
+use std::{io::ErrorKind, iter, sync::Arc};
 
 use arbitrary::{Arbitrary, Unstructured};
 use wsconn::{OwnedMessage, Role};
@@ -9,11 +9,11 @@ use wstest::{
     drive::Driver,
     reference::{self, Event, Frame},
 };
-use wstokio::{CloseCode, Config, Error, WebSocket};
+use wstokio::{CloseCode, Config, Error, Kind, WebSocket};
 
 use crate::support::{
-    MAX_CALLS, Pending, Piece, Polled, Script, Scripted, from_peer_of, poll_n_then_drop, runtime,
-    socket,
+    MAX_CALLS, Pending, Piece, Polled, Script, Scripted, Slow, from_peer_of, poll_n_then_drop,
+    runtime, socket,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -24,6 +24,7 @@ struct Session {
     write_max: u16,
     /// The operation that fails, and whether only for once.
     fail: Option<(u8, bool)>,
+    outgoing: u16,
     /// What the peer sends.
     frames: Vec<Incoming>,
     piece: u8,
@@ -45,6 +46,14 @@ enum Call {
     Feed(u16),
     Ping(u8),
     Flush,
+    /// Goes on with the message under way, or begins one, from a reader that gives so many bytes at a time.
+    SendFrom {
+        text: bool,
+        len: u16,
+        size: u8,
+    },
+    /// Into a writer that takes so many bytes at a time.
+    RecvTo(u8),
 }
 
 /// How long a message is: mostly short, so that there are many runs, and at times up to 30,000 bytes.
@@ -54,7 +63,7 @@ fn size(chosen: u16) -> usize {
 
 /// Async operations over a stream that is slow, cuts and may fail, each dropped after some polls and
 /// the last ones not: the peer parses all that was written as whole frames that break no rule, in
-/// which each accepted message is once and in order; and what was received is what the naive
+/// which each accepted message is once and in order, and so is one whose reader has ended; and what was received is what the naive
 /// receiver makes of what the peer sent, once and in order. Where nothing failed all of it arrives
 /// and the connection ends cleanly.
 pub(crate) fn check_async(input: &[u8]) {
@@ -83,12 +92,18 @@ pub(crate) fn check_async(input: &[u8]) {
     };
     let fails = script.fail.is_some_and(|(_, kind)| kind != ErrorKind::Interrupted);
     let (stream, handle) = script.stream();
-    let mut ws = socket(role, stream, Config::default());
+    let mut config = Config::default();
+    config.max_outgoing = usize::from(session.outgoing).max(1);
+    let mut ws = socket(role, stream, config);
 
     let mut seen = Seen::default();
     let mut broken = None;
-    for (number, (call, polls)) in session.calls.iter().take(40).enumerate() {
-        let polled = poll_n_then_drop(seen.call(&mut ws, *call, number), usize::from(*polls % 8));
+    let calls = session.calls.iter().take(40).map(|(call, polls)| (*call, usize::from(*polls % 8)));
+    // The message that is under way then is sent to its end.
+    let rest = (Call::SendFrom { text: false, len: 0, size: 1 }, MAX_CALLS);
+    for (number, (call, polls)) in calls.chain([rest]).enumerate() {
+        let polled = poll_n_then_drop(seen.call(&mut ws, call, number), polls);
+        seen.must.extend(seen.sending.take_if(|(reader, _)| reader.ended).map(|(_, it)| it));
         match polled {
             Polled::Ready(Ok(())) => seen.must.extend(call.message(number)),
             Polled::Ready(Err(Error::Misuse(_) | Error::Closed)) => {}
@@ -100,9 +115,9 @@ pub(crate) fn check_async(input: &[u8]) {
             Polled::Dropped | Polled::Waits => seen.may.extend(call.message(number)),
         }
     }
-    // What is left, to the end.
-    loop {
-        match poll_n_then_drop(seen.call(&mut ws, Call::Recv, 0), MAX_CALLS) {
+    // What is left, to the end. The message under way may be one that is received into a writer.
+    for call in iter::once(Call::RecvTo(9)).chain(iter::repeat(Call::Recv)) {
+        match poll_n_then_drop(seen.call(&mut ws, call, 0), MAX_CALLS) {
             Polled::Ready(Ok(())) if ws.close_info().is_some() && seen.ended => break,
             Polled::Ready(Ok(())) => {}
             Polled::Ready(Err(error)) => broken = Some(error),
@@ -128,6 +143,10 @@ pub(crate) fn check_async(input: &[u8]) {
 struct Seen {
     received: Vec<OwnedMessage>,
     ended: bool,
+    /// Where the message under way is written to.
+    writer: Option<Slow>,
+    /// What the message under way is read from.
+    sending: Option<(Slow, OwnedMessage)>,
     /// The messages that were sent, by number.
     must: Vec<OwnedMessage>,
     /// Those whose future was dropped.
@@ -152,6 +171,23 @@ impl Seen {
             Call::Feed(_) => ws.feed(&call.bytes(number)).await,
             Call::Ping(len) => ws.ping(&vec![7; usize::from(len % 126)]).await,
             Call::Flush => ws.flush().await,
+            Call::SendFrom { size, .. } => {
+                // Others may have been sent before one of which nothing has been read.
+                self.sending.take_if(|(reader, _)| reader.at == 0);
+                let (reader, message) = self.sending.get_or_insert_with(|| {
+                    (Slow::new(&call.bytes(number), usize::from(size) + 1), call.whole(number))
+                });
+                ws.send_from(message.as_message().kind(), reader).await.map(drop)
+            }
+            Call::RecvTo(size) => {
+                let new = || Slow::new(&[], usize::from(size) + 1);
+                let end = ws.recv_to(self.writer.get_or_insert_with(new)).await?;
+                self.ended = end.is_none();
+                if let (Some((kind, _)), Some(writer)) = (end, self.writer.take()) {
+                    self.received.push(owned(kind, writer.bytes));
+                }
+                Ok(())
+            }
         }
     }
 
@@ -190,17 +226,32 @@ impl Call {
     /// A message of its own for each call: its number and then as many bytes as asked for.
     fn bytes(self, number: usize) -> Vec<u8> {
         let len = match self {
-            Self::Send(len) | Self::Feed(len) => size(len),
+            Self::Send(len) | Self::Feed(len) | Self::SendFrom { len, .. } => size(len),
             _ => 0,
         };
         let mut bytes = vec![number as u8];
-        bytes.resize(len + 1, 7);
+        match self {
+            Self::SendFrom { text: true, .. } => bytes.extend("ß".repeat(len / 2).as_bytes()),
+            _ => bytes.resize(len + 1, 7),
+        }
         bytes
+    }
+
+    fn whole(self, number: usize) -> OwnedMessage {
+        let text = matches!(self, Self::SendFrom { text: true, .. });
+        owned(if text { Kind::Text } else { Kind::Binary }, self.bytes(number))
     }
 
     fn message(self, number: usize) -> Option<OwnedMessage> {
         let sends = matches!(self, Self::Send(_) | Self::Feed(_));
-        sends.then(|| OwnedMessage::Binary(self.bytes(number)))
+        sends.then(|| self.whole(number))
+    }
+}
+
+fn owned(kind: Kind, bytes: Vec<u8>) -> OwnedMessage {
+    match kind {
+        Kind::Text => OwnedMessage::Text(String::from_utf8(bytes).unwrap()),
+        Kind::Binary => OwnedMessage::Binary(bytes),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod peer;
 mod poll;
+mod slow;
 
 use std::{
     collections::VecDeque,
@@ -16,6 +17,8 @@ use std::{
 pub(crate) use peer::{close, from_peer_of, read_by_peer};
 #[allow(unused_imports)]
 pub(crate) use poll::{CountingWaker, Polled, finish, poll_n_then_drop};
+#[allow(unused_imports)]
+pub(crate) use slow::Slow;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsconn::Role;
