@@ -21,7 +21,8 @@ pub struct Config {
     /// The most fragments in one message, empty ones included. Default: 65,536.
     pub max_fragments: u32,
     /// The high-water mark: once this many bytes wait to be written, no further message is
-    /// accepted until some have gone out. One message may be longer. Default: 1 MiB.
+    /// accepted until some have gone out. One message may be longer, so an empty queue takes one
+    /// whatever this is. Default: 1 MiB.
     pub max_outgoing: usize,
     /// A ping goes out after this much silence from the peer. `None` turns keepalive off. Default:
     /// 25 seconds.

@@ -135,7 +135,8 @@ impl Connection {
     /// that no message is accepted.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.outgoing().len() >= self.config.max_outgoing
+        // Whoever waits for room waits for something to be written.
+        self.outgoing().len() >= self.config.max_outgoing.max(1)
     }
 
     /// Gives the connection a buffer to queue what is outgoing in, if it has none. What is in it already,

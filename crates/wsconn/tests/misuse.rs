@@ -97,6 +97,18 @@ fn a_full_queue_takes_no_message_until_some_has_gone_out() {
 }
 
 #[test]
+fn an_empty_queue_is_never_full() {
+    let mut config = Config::default();
+    config.max_outgoing = 0;
+    for role in ROLES {
+        let mut connection = connection(role, &Arc::new(config.clone()));
+        assert!(!connection.is_full());
+        connection.send("x").unwrap();
+        assert!(connection.is_full());
+    }
+}
+
+#[test]
 fn a_message_in_fragments_must_be_finished_first() {
     for role in ROLES {
         let make = || {
