@@ -78,6 +78,15 @@ impl Connection {
         self.send_late_fragment(part.into(), fin)
     }
 
+    /// As [`send`](Self::send), though the queue is full.
+    #[cfg(feature = "transport")]
+    pub(crate) fn send_late(&mut self, message: Message<'_>) -> Result<(), Misuse> {
+        if self.is_open() && self.fragmented.is_some() {
+            return Err(Misuse::MessageUnderWay);
+        }
+        self.send_late_fragment(message, true)
+    }
+
     /// As [`send_fragment`](Self::send_fragment), though the queue is full.
     pub(crate) fn send_late_fragment(
         &mut self,

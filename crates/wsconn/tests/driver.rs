@@ -126,7 +126,7 @@ fn beside_a_flood_others_have_their_turn() {
     assert!(flood.pauses.len() == 1 && flood.pauses[0] >= turn, "{:?}", flood.pauses);
     // Without a receiver the sender reads, and gives way as well.
     driver.receiver_gone(&mut inbox);
-    driver.queue("a".into()).unwrap();
+    driver.queue("a".into(), false).unwrap();
     assert!(driver.poll_flush(&mut flood).is_pending());
     assert!(flood.pauses.len() == 2 && flood.pauses[1] >= turn, "{:?}", flood.pauses);
     assert!(flood.pauses.iter().all(|read| *read < 2 * turn), "{:?}", flood.pauses);

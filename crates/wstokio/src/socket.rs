@@ -66,6 +66,9 @@ pub struct Sender<S = MaybeTls> {
     pub(crate) shared: Arc<Shared<S>>,
     /// What has been read of the message under way and waits for more: the start of a character.
     pub(crate) held: Vec<u8>,
+    /// The [`Sink`](futures_sink::Sink) has said that there is room for a message.
+    #[cfg(feature = "stream")]
+    pub(crate) promised: bool,
 }
 
 impl<S> WebSocket<S> {
@@ -88,7 +91,13 @@ impl<S> WebSocket<S> {
     pub(crate) fn new(core: Core<S>, inbox: Inbox, subprotocol: Option<Box<str>>) -> Self {
         let shared = Arc::new(Shared::new(core, subprotocol));
         let receiver = Receiver { shared: shared.clone(), inbox, unwritten: None, begun: false };
-        Self { receiver, sender: Sender { shared, held: Vec::new() } }
+        let sender = Sender {
+            shared,
+            held: Vec::new(),
+            #[cfg(feature = "stream")]
+            promised: false,
+        };
+        Self { receiver, sender }
     }
 
     /// How the connection ended: who closed it, with which code and reason, and whether it was clean.
@@ -485,11 +494,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
 
     pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.shared.now(|core| core.begin_close(code, reason))
-    }
-
-    #[cfg(feature = "stream")]
-    pub(crate) fn start(&self, message: wsconn::OwnedMessage) -> Result<(), Error> {
-        self.shared.now(|core| core.driver.queue(message.as_message()))
     }
 
     pub(crate) fn poll_step<T>(

@@ -1,4 +1,5 @@
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -23,12 +24,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Receiver<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<OwnedMessage> for Sender<S> {
     type Error = Error;
 
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_step(cx, |driver, io| driver.poll_ready(io))
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_step(cx, |driver, io| driver.poll_ready(io)))?;
+        self.promised = true;
+        Poll::Ready(Ok(()))
     }
 
-    fn start_send(self: Pin<&mut Self>, message: OwnedMessage) -> Result<(), Error> {
-        self.start(message)
+    fn start_send(mut self: Pin<&mut Self>, message: OwnedMessage) -> Result<(), Error> {
+        let promised = mem::take(&mut self.promised);
+        self.shared.now(|core| core.driver.queue(message.as_message(), promised))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -13,6 +13,8 @@ use std::{
 use support::{CountingWaker, Handle, Script, Scripted, finish, from_peer_of, runtime, socket};
 use tokio::io::duplex;
 use wsconn::Role;
+#[cfg(feature = "stream")]
+use wsconn::{Misuse, OwnedMessage};
 use wstest::reference::{self, Frame};
 use wstokio::{
     CloseCode, Config, Error, Group, Member, PreparedMessage, SlowPolicy, Timeout, WebSocket,
@@ -291,6 +293,25 @@ fn a_large_message_is_written_from_where_it_lies_to_every_member() {
     turn(&mut two);
     assert_eq!(written(&one_wire), [&*large]);
     assert_eq!(written(&two_wire), [&*large]);
+}
+
+#[cfg(feature = "stream")]
+#[test]
+fn a_sink_that_was_ready_takes_a_message_though_a_group_has_filled_the_queue_since() {
+    use futures_util::SinkExt;
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let group = Group::new(8, SlowPolicy::Close);
+    let large = "x".repeat(Config::default().max_outgoing);
+    let (mut ws, _member, handle) = member(&group, 0);
+    group.try_send(&prepared(&large));
+    finish(SinkExt::<OwnedMessage>::feed(&mut ws, "next".into())).unwrap();
+    // Without a word that there is room, there is none.
+    let full = ws.start_send_unpin(OwnedMessage::from("x"));
+    assert!(matches!(full, Err(Error::Misuse(Misuse::QueueFull { .. }))));
+    handle.open_window();
+    turn(&mut ws);
+    assert_eq!(written(&handle), [&large, "next"]);
 }
 
 #[tokio::test(start_paused = true)]

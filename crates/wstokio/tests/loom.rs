@@ -163,7 +163,7 @@ fn each_half_is_woken_for_what_it_waits_for() {
             move || assert!(receive(&socket))
         });
         let sending = thread::spawn(move || {
-            socket.now(|core| core.driver.queue("hello".into())).unwrap();
+            socket.now(|core| core.driver.queue("hello".into(), false)).unwrap();
             let flushed = block_on(poll_fn(|cx| {
                 socket.poll(Waiter::Sender, cx, |driver, io| driver.poll_flush(io))
             }));

@@ -30,10 +30,15 @@ impl Driver {
         queued
     }
 
-    /// Queues a message, for which [`poll_ready`](Self::poll_ready) has made room.
-    pub fn queue(&mut self, message: Message<'_>) -> Result<(), Error> {
+    /// Queues a message. If [`poll_ready`](Self::poll_ready) has `promised` room for it, and others have
+    /// filled the queue since, it goes beyond.
+    pub fn queue(&mut self, message: Message<'_>, promised: bool) -> Result<(), Error> {
         self.lend();
-        self.connection.send(message)?;
+        if promised {
+            self.connection.send_late(message)?;
+        } else {
+            self.connection.send(message)?;
+        }
         self.meter.counted.messages_sent += 1;
         Ok(())
     }
