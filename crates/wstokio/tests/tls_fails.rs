@@ -76,6 +76,26 @@ async fn nor_do_the_bundled_ones() {
     assert!(client.contains("not trusted"), "{client}");
 }
 
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn a_server_that_does_not_choose_http2_does_not_speak_it() {
+    let authority = Authority::new();
+    let connector = Connector::default().tls(authority.client());
+    // One without a protocol in common ends the TLS handshake, one without any goes on (RFC 7301 §3.2).
+    for spoken in [vec![b"http/1.1".to_vec()], vec![]] {
+        let mut server = authority.server("localhost");
+        server.alpn_protocols = spoken;
+        let acceptor = TlsAcceptor::new(server);
+        let (ours, theirs) = duplex(64 << 10);
+        let connecting = connector.connect_http2_stream(ours, "wss://localhost/");
+        let (connected, _) = tokio::join!(connecting, acceptor.accept(theirs));
+        let error = connected.map(|_| ()).unwrap_err();
+        let Error::Handshake(failure) = &error else { panic!("{error:?}") };
+        let not_spoken = HandshakeFailure::Http2(wstokio::http2::Http2Failure::NotSpoken);
+        assert_eq!(**failure, not_spoken, "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_without_verification_connects_to_whomever() {
     let acceptor = TlsAcceptor::new(Authority::new().expired_server("example.org"));

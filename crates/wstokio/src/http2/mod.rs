@@ -57,6 +57,11 @@ use wsconn::{
 };
 
 pub use self::stream::Http2Stream;
+#[cfg(feature = "tls")]
+use crate::tls::{
+    TlsFailure,
+    rustls::{self, AlertDescription},
+};
 use crate::{Connector, MaybeTls, WebSocket, connect::parse, core::Core, handshake, trace};
 
 /// How much may arrive on a stream before it is read, in bytes.
@@ -148,14 +153,22 @@ impl Connector {
             with_h2.alpn_protocols = vec![b"h2".to_vec()];
             config = Some(with_h2.into());
         }
-        let stream = Self::secure(stream, url, config, deadline).await?;
-        match &stream {
-            MaybeTls::Tls(tls) if tls.get_ref().1.alpn_protocol() != Some(b"h2") => {
-                Err(HandshakeFailure::from(Http2Failure::NotSpoken).into())
+        let not_spoken = || HandshakeFailure::from(Http2Failure::NotSpoken).into();
+        match Self::secure(stream, url, config, deadline).await {
+            Ok(MaybeTls::Tls(tls)) if tls.get_ref().1.alpn_protocol() != Some(b"h2") => {
+                Err(not_spoken())
             }
-            _ => Ok(stream),
+            Err(Error::Tls(failure)) if has_other_protocols(&failure) => Err(not_spoken()),
+            secured => secured,
         }
     }
+}
+
+/// Whether a server went no further since it speaks none of the protocols that it was offered (RFC 7301 §3.2).
+#[cfg(feature = "tls")]
+fn has_other_protocols(failure: &TlsFailure) -> bool {
+    const ALERT: AlertDescription = AlertDescription::NoApplicationProtocol;
+    matches!(failure, TlsFailure::Protocol(rustls::Error::AlertReceived(ALERT)))
 }
 
 /// Exchanges settings with the server, which must allow WebSockets.
