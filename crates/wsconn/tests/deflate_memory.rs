@@ -183,6 +183,8 @@ fn a_million_empty_blocks_are_linear_work() {
     // at once.
     assert!(whole <= 2 * half + 1, "{half} {whole}");
     assert!(whole <= 5_000_000 / (12 * KIB), "{whole}");
+    // None of them takes more than some 16 KiB.
+    assert!(whole >= 5_000_000 / (20 * KIB), "{whole}");
 }
 
 #[test]

@@ -1,18 +1,8 @@
-//! permessage-deflate over TCP: what is sent compressed comes back, and who misuses it harms nobody
-//! else.
+//! permessage-deflate over TCP: what is sent compressed comes back.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // this is a test
 
-use std::{
-    io::{Read, Write},
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, thread};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -164,98 +154,4 @@ async fn a_prepared_message_goes_out_in_its_plain_form_between_those_with_contex
         assert_eq!(frames[1].payload, text.as_bytes());
         assert_eq!(frames[2].payload, text.as_bytes());
     }
-}
-
-/// A client that does as it pleases, on a thread of its own.
-fn attack(
-    addr: SocketAddr,
-    frames: Arc<Vec<u8>>,
-    stop: Arc<AtomicBool>,
-) -> thread::JoinHandle<u32> {
-    thread::spawn(move || {
-        let mut done = 0;
-        while !stop.load(Ordering::Relaxed) {
-            let mut tcp = std::net::TcpStream::connect(addr).unwrap();
-            tcp.write_all(OFFER).unwrap();
-            let mut head = [0; 1024];
-            assert!(tcp.read(&mut head).unwrap() > 100);
-            // Again and again, until the server has had enough and says so.
-            tcp.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-            while tcp.write_all(&frames).is_ok() && !stop.load(Ordering::Relaxed) {
-                done += 1;
-                let refused = tcp.read(&mut head).is_ok_and(|_| head[0] == 0x88);
-                if refused {
-                    break;
-                }
-            }
-        }
-        done
-    })
-}
-
-/// A frame of a client with this compressed payload; its key is nothing, so that it needs no masking.
-fn frame(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0xc2, 0xff];
-    frame.extend((payload.len() as u64).to_be_bytes());
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
-}
-
-/// The 99th percentile of how long an echo takes on the thread that is attacked.
-fn latency_under(attackers: usize, frames: Vec<u8>) -> Duration {
-    let addr = serve(acceptor(true, 16 << 20));
-    let stop = Arc::new(AtomicBool::new(false));
-    let frames = Arc::new(frames);
-    let attacks: Vec<_> =
-        (0..attackers).map(|_| attack(addr, frames.clone(), stop.clone())).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut took = runtime.block_on(async {
-        let mut ws = connector(false).connect(&format!("ws://{addr}")).await.unwrap();
-        let mut took = Vec::new();
-        for _ in 0..300 {
-            let sent = Instant::now();
-            ws.send("are you there?").await.unwrap();
-            assert_eq!(ws.recv().await.unwrap(), Some(Message::Text("are you there?")));
-            took.push(sent.elapsed());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        took
-    });
-    stop.store(true, Ordering::Relaxed);
-    let done: u32 = attacks.into_iter().map(|attack| attack.join().unwrap()).sum();
-    took.sort();
-    let [p50, p99, max] = [took[took.len() / 2], took[took.len() * 99 / 100], took[took.len() - 1]];
-    println!("{attackers} attackers, {done} messages: p50 {p50:?}, p99 {p99:?}, max {max:?}");
-    p99
-}
-
-fn assert_short(latency: Duration) {
-    assert!(latency <= Duration::from_millis(50), "{latency:?}");
-}
-
-#[test]
-#[cfg_attr(debug_assertions, ignore = "a figure of the clock: run it with --release")]
-fn a_stream_of_empty_blocks_does_not_hold_the_thread() {
-    let payload = [&[0, 0, 0, 0xff, 0xff].repeat(1_000_000)[..], &[0]].concat();
-    assert_short(latency_under(1, frame(&payload)));
-}
-
-#[test]
-#[cfg_attr(debug_assertions, ignore = "a figure of the clock: run it with --release")]
-fn bombs_do_not_hold_the_thread() {
-    // Long matches of zeros: a block with a code of its own, 1000:1.
-    let mut config = Config::default();
-    config.max_outgoing = usize::MAX;
-    let mut server = wsconn::Connection::server(Arc::new(config), wsconn::Time::ZERO);
-    let mut deflate = options(false);
-    deflate.level = 9;
-    server.enable_deflate(deflate);
-    server.send(&vec![0; 64 << 20]).unwrap();
-    let payload: Vec<u8> =
-        decode(server.outgoing()).into_iter().flat_map(|frame| frame.payload).collect();
-    // Each becomes 16 MiB before it is stopped. With 64 at once it is the kernel's work to give and
-    // take a gigabyte that shows, so that the figure only informs.
-    assert_short(latency_under(8, frame(&payload)));
-    latency_under(64, frame(&payload));
 }

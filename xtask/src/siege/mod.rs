@@ -59,7 +59,8 @@ impl Attack {
             Self::Limbo => "all let go by 3 s, with the right close code",
             Self::Floods => "all over by 36 s, memory within the bound, others served within 2 s",
             Self::Bombs => {
-                "each answered with 1009, memory within the bound, others served within 2 s"
+                "each answered with 1009, memory within the bound, 99 of 100 echoes of others within 50 ms of the \
+                 server's processor time"
             }
             Self::Network => "every echo right, a dead peer let go by 46 s",
         }

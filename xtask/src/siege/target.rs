@@ -50,16 +50,9 @@ impl Target {
         kib.map(|kib: u64| kib << 10).ok_or_else(|| format!("{path} does not say VmRSS"))
     }
 
-    /// The processor time that it has used, to the nanosecond.
-    pub(super) fn processor_time(&self) -> Result<Duration> {
-        let folder = format!("/proc/{}/task", self.process.id());
-        let tasks =
-            fs::read_dir(&folder).map_err(|error| format!("cannot read {folder}: {error}"))?;
-        // A thread that has ended meanwhile has none.
-        let stats =
-            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
-        let nanos = stats.filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok());
-        Ok(Duration::from_nanos(nanos.sum()))
+    /// The clock that goes on while it has a processor.
+    pub(super) fn clock(&self) -> ProcessorTime {
+        ProcessorTime { process: self.process.id() }
     }
 
     /// Waits until at most `most` connections are left, for `within` at the longest; says how long it took.
@@ -78,5 +71,25 @@ impl Target {
             }
             thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+/// The processor time that the server uses.
+#[derive(Clone, Copy)]
+pub(super) struct ProcessorTime {
+    process: u32,
+}
+
+impl ProcessorTime {
+    /// What it has used so far.
+    pub(super) fn now(self) -> Result<Duration> {
+        let folder = format!("/proc/{}/task", self.process);
+        let tasks =
+            fs::read_dir(&folder).map_err(|error| format!("cannot read {folder}: {error}"))?;
+        // A thread that has ended meanwhile has none.
+        let stats =
+            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
+        let nanos = stats.filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok());
+        Ok(Duration::from_nanos(nanos.sum()))
     }
 }
