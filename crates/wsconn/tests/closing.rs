@@ -362,8 +362,12 @@ fn ten_thousand_connections_in_limbo_are_all_over_at_the_deadline() {
         connection.close(CloseCode::GOING_AWAY, "", Time::ZERO).unwrap();
     }
     let deadline = Time::ZERO.after(config.close_timeout);
+    let just_before = Time::ZERO.after(config.close_timeout - Duration::from_nanos(1));
     for connection in &mut limbo {
+        write(connection);
         assert_eq!(connection.poll_timeout(), Some(deadline));
+        connection.handle_timeout(just_before);
+        assert_eq!(connection.disposition(), Disposition::KeepOpen);
         connection.handle_timeout(deadline);
         assert_eq!(connection.disposition(), Disposition::Close);
         assert_eq!(connection.poll_timeout(), None);

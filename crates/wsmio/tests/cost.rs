@@ -5,7 +5,6 @@
 mod support;
 
 use std::{
-    fs,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     os::{
@@ -22,8 +21,8 @@ use std::{
 };
 
 use support::{
-    LONG, OnMessage, ROLES, allocations, client, dial, from_client, from_peer_of, quiet, socket,
-    wait_until,
+    LONG, OnMessage, ROLES, affordable, allocations, client, dial, from_client, from_peer_of,
+    quiet, socket, wait_until,
 };
 use wsmio::{Config, Connector, Message, Peer, Remote, Server, Stream, opening::ServerOptions};
 use wstest::{
@@ -163,14 +162,6 @@ fn a_message_over_the_event_loop_allocates_nothing() {
 
 /// In bytes. A connection in its entry is most of it, the rest are its places in the tables.
 const HEAP_PER_IDLE_CONNECTION: f64 = 256.0;
-
-/// How many connections this process may have, both of whose ends are its own.
-fn affordable() -> usize {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
-    (soft.unwrap_or(256).saturating_sub(100) / 2).min(9_500)
-}
 
 /// An event loop that echoes, and says what it holds. There is one at a time, for all descriptors.
 struct Asked {

@@ -13,15 +13,18 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::SockRef;
 use support::{
-    LONG, Note, Notes, Running, client, close, descriptors, dial, from_client, next, noting, quiet,
-    read_frame, read_frames, read_head, wait_until,
+    LONG, Note, Notes, Running, affordable, client, close, descriptors, dial, from_client, noting,
+    quiet, read_frame, read_head, wait_until,
 };
-use wsmio::{Config, opening::ServerOptions};
+use wsmio::{
+    CloseCause, CloseCode, CloseInfo, Config, ConnectionId, Handler, Message, Peer, Timeout,
+    opening::ServerOptions,
+};
 use wstest::handshake::request;
 use wstest::reference::Frame;
 
@@ -132,31 +135,70 @@ fn a_peer_that_stalls_at_any_byte_frees_its_slot_and_its_descriptor() {
     leaves_nothing(Then::Stall, config);
 }
 
+/// A handler that tells who has come, and how and when each has gone.
+struct Timing {
+    opened: mpsc::Sender<ConnectionId>,
+    ended: mpsc::Sender<(Instant, CloseInfo)>,
+}
+
+impl Handler for Timing {
+    type State = ();
+
+    fn open(&mut self, peer: &mut Peer<'_, ()>) {
+        self.opened.send(peer.id()).unwrap();
+    }
+
+    fn message(&mut self, _: &mut Peer<'_, ()>, _: Message<'_>) {}
+
+    fn close(&mut self, _: ConnectionId, (): (), info: &CloseInfo) {
+        // Those that are there when the server stops are told to nobody.
+        let _ = self.ended.send((Instant::now(), info.clone()));
+    }
+}
+
 #[test]
-fn connections_in_close_limbo_are_all_freed_at_the_deadline() {
+fn all_connections_in_close_limbo_are_freed_at_the_deadline_and_none_before() {
     let _alone = alone();
     let mut config = quiet();
-    config.close_timeout = Duration::from_millis(50);
+    config.close_timeout = Duration::from_secs(1);
+    let timeout = config.close_timeout;
     let mut options = ServerOptions::default();
     options.config = config.into();
-    let (server, told) = noting(options);
+    let (opened, ids) = mpsc::channel();
+    let (ended, ends) = mpsc::channel();
+    let make = move || Timing { opened: opened.clone(), ended: ended.clone() };
+    let server = Running::new(1, options, make);
     let idle = descriptors();
-    let mut peers: Vec<TcpStream> = (0..1000).map(|_| client(server.addr)).collect();
-    for _ in &peers {
-        let Note::Open(id) = next(&told) else { panic!("no open") };
-        server.remote.close(id, wsmio::CloseCode::NORMAL, "").unwrap();
+    let mut peers: Vec<TcpStream> = (0..affordable()).map(|_| client(server.addr)).collect();
+    let ids: Vec<_> = peers.iter().map(|_| ids.recv_timeout(LONG).unwrap()).collect();
+    let start = Instant::now();
+    for id in ids {
+        server.remote.close(id, CloseCode::NORMAL, "").unwrap();
     }
-    wait_until("the descriptors are free", || descriptors() == idle + peers.len());
     for peer in &mut peers {
-        assert_eq!(read_frames(peer), [close(1000, "")]);
+        assert_eq!(read_frame(peer), close(1000, ""));
     }
+    let asked = Instant::now();
+    let mut last = start;
+    for _ in &peers {
+        let (ended, info) = ends.recv_timeout(LONG).unwrap();
+        assert_eq!(info.cause, CloseCause::Timeout(Timeout::Close), "{info}");
+        assert!(ended >= start + timeout, "it was freed {:?} after the start", ended - start);
+        last = ended;
+    }
+    // They have come by a quarter of a second later, as exact as the loop is, and its turn.
+    let late = last.saturating_duration_since(asked + timeout);
+    println!("the last of {} was freed {late:?} after the deadline", peers.len());
+    assert!(late < Duration::from_secs(1), "{late:?} too late");
+    wait_until("the descriptors are free", || descriptors() == idle + peers.len());
+    assert!(ends.try_recv().is_err(), "each is told once");
 }
 
 #[test]
 fn a_blocking_connection_frees_all_its_descriptors() {
     let _alone = alone();
     let server = Running::new(1, ServerOptions::default(), || {
-        support::OnMessage(|peer: &mut wsmio::Peer<'_, ()>, message: wsmio::Message<'_>| {
+        support::OnMessage(|peer: &mut Peer<'_, ()>, message: Message<'_>| {
             let _ = peer.send(message);
         })
     });
@@ -166,7 +208,7 @@ fn a_blocking_connection_frees_all_its_descriptors() {
         ws.send("hello").unwrap();
         assert_eq!(ws.recv().unwrap(), Some("hello".into()));
         if how == 1 {
-            ws.close(wsmio::CloseCode::NORMAL, "").unwrap();
+            ws.close(CloseCode::NORMAL, "").unwrap();
         }
         let (rx, tx) = ws.split();
         if how == 2 {

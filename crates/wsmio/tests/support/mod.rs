@@ -367,6 +367,14 @@ pub fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+/// How many connections this process may have, both of whose ends are its own.
+pub fn affordable() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
+    (soft.unwrap_or(256).saturating_sub(100) / 2).min(9_500)
+}
+
 /// A handler that only has something to do with messages.
 pub struct OnMessage<F>(pub F);
 
