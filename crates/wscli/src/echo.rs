@@ -21,7 +21,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Pages of any origin may connect. Try it with `ws connect ws://127.0.0.1:9001`.
-Over tokio, Ctrl-C closes every connection with 1001 (going away).")]
+Ctrl-C closes every connection with 1001 (going away).")]
 pub(crate) struct Arguments {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9001", value_parser = crate::address)]
@@ -84,6 +84,16 @@ fn over_mio(arguments: &Arguments, options: ServerOptions) -> Result<ExitCode, S
     }
     let server = wsmio::Server::bind_with(addr, arguments.threads.into(), options)
         .map_err(|error| cannot_listen(addr, &error))?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let mut interrupted = runtime
+        .block_on(async { Interrupt::new() })
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let remote = server.remote();
+    thread::spawn(move || {
+        runtime.block_on(interrupted.wait());
+        remote.stop(Stop::default().patience);
+    });
     println!("listening on ws://{}", server.local_addr());
     server.run(|| Echo).map_err(|error| format!("a serving thread has failed: {error}"))?;
     Ok(ExitCode::SUCCESS)

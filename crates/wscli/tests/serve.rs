@@ -298,22 +298,24 @@ fn ctrl_c_closes_every_connection_with_1001_and_exits_with_0() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_closes_the_connections_of_an_echo_server_with_1001() {
-    let mut server = Server::start(&["echo", "--threads", "2"]);
-    block_on(async {
-        let mut sockets = Vec::new();
-        for _ in 0..4 {
-            let mut ws = wstokio::connect(&format!("ws://{}", server.addr)).await.unwrap();
-            ws.send("hello").await.unwrap();
-            assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
-            sockets.push(ws);
-        }
-        server.interrupt();
-        for mut ws in sockets {
-            assert!(ws.recv().await.unwrap().is_none());
-            assert_eq!(ws.close_info().unwrap().code, CloseCode::GOING_AWAY);
-        }
-    });
-    assert_eq!(server.wait().code(), Some(0));
+    for transport in ["tokio", "mio"] {
+        let mut server = Server::start(&["echo", "--threads", "2", "--transport", transport]);
+        block_on(async {
+            let mut sockets = Vec::new();
+            for _ in 0..4 {
+                let mut ws = wstokio::connect(&format!("ws://{}", server.addr)).await.unwrap();
+                ws.send("hello").await.unwrap();
+                assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
+                sockets.push(ws);
+            }
+            server.interrupt();
+            for mut ws in sockets {
+                assert!(ws.recv().await.unwrap().is_none());
+                assert_eq!(ws.close_info().unwrap().code, CloseCode::GOING_AWAY, "{transport}");
+            }
+        });
+        assert_eq!(server.wait().code(), Some(0), "{transport}");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ const MIB: u64 = 1 << 20;
 
 // The defaults of the server, from SECURITY.md.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const FIN_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_MESSAGE: u64 = 16 * MIB;
@@ -92,15 +93,7 @@ fn handshakes(target: &Target) -> Result<Duration> {
 /// 10,000 connections that get a close frame and never end their side: half of them have asked for it, the
 /// others have broken the protocol.
 pub(super) fn close_limbo(target: &Target) -> Result<String> {
-    target.wait_for(0, wire::PATIENCE)?;
-    let mut crowd = Vec::with_capacity(CROWD);
-    for _ in 0..CROWD {
-        crowd.push(wire::open(wire::dial_as_attacker(target.addr)?, false)?);
-    }
-    let idle = target.connections()?;
-    if idle != CROWD {
-        return Err(format!("the server has {idle} connections and not {CROWD}"));
-    }
+    let mut crowd = crowd(target)?;
     let unmasked: &[u8] = &[0x81, 0];
     let close = wire::frame(0x88, &1000_u16.to_be_bytes());
     for (index, stream) in crowd.iter_mut().enumerate() {
@@ -116,6 +109,35 @@ pub(super) fn close_limbo(target: &Target) -> Result<String> {
         }
     }
     Ok(format!("{CROWD} were let go {:.2} s after the last close frame", took.as_secs_f64()))
+}
+
+/// 10,000 connections that do not answer the close frame that they get when the server stops.
+pub(super) fn unanswered_close(target: Target) -> Result<String> {
+    let mut crowd = crowd(&target)?;
+    let took = target.stop(CLOSE_TIMEOUT + GRACE)?;
+    if took < CLOSE_TIMEOUT {
+        return Err(format!("the server gave up after {:.2} s", took.as_secs_f64()));
+    }
+    for stream in crowd.iter_mut().step_by(97) {
+        match wire::close_code(stream) {
+            Ok(1001) => {}
+            other => {
+                return Err(format!("a connection of a server that stops got {other:?}, not 1001"));
+            }
+        }
+    }
+    Ok(format!("{CROWD} were let go {:.2} s after the server was to stop", took.as_secs_f64()))
+}
+
+/// 10,000 open connections.
+fn crowd(target: &Target) -> Result<Vec<TcpStream>> {
+    target.wait_for(0, wire::PATIENCE)?;
+    let open = |_| wire::open(wire::dial_as_attacker(target.addr)?, false);
+    let crowd = (0..CROWD).map(open).collect::<Result<Vec<_>>>()?;
+    match target.connections()? {
+        CROWD => Ok(crowd),
+        open => Err(format!("the server has {open} connections and not {CROWD}")),
+    }
 }
 
 /// A stream of bytes that is repeated as long as the server takes it. Nothing is ever read.

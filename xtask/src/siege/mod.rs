@@ -41,6 +41,8 @@ enum Attack {
     Handshakes,
     /// 10,000 connections that do not end after a close frame
     Limbo,
+    /// 10,000 connections that do not answer the close frame of a server that stops
+    Unanswered,
     /// Endless pings, messages and fragments of peers that do not read
     Floods,
     /// Messages that inflate a thousandfold
@@ -57,6 +59,7 @@ impl Attack {
                 "new ones at 0.8 of the rate at least, 16 KiB each at most, all cut off by 11 s"
             }
             Self::Limbo => "all let go by 3 s, with the right close code",
+            Self::Unanswered => "all let go after 5 s and by 6 s, with 1001",
             Self::Floods => "all over by 36 s, memory within the bound, others served within 2 s",
             Self::Bombs => {
                 "each answered with 1009, memory within the bound, 99 of 100 echoes of others within 50 ms of the \
@@ -96,6 +99,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result {
             let seen = Target::start(&mut command, &log).and_then(|target| match attack {
                 Attack::Handshakes => attacks::slow_handshakes(&target),
                 Attack::Limbo => attacks::close_limbo(&target),
+                Attack::Unanswered => attacks::unanswered_close(target),
                 Attack::Floods => attacks::floods(&target),
                 Attack::Bombs => attacks::bombs(&target),
                 Attack::Network => network::failures(&target),

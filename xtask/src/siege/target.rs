@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::process::Background;
+use crate::process::{Background, run as run_command};
 
 /// `ws echo` with its default limits, in a process of its own.
 pub(super) struct Target {
@@ -53,6 +53,14 @@ impl Target {
     /// The clock that goes on while it has a processor.
     pub(super) fn clock(&self) -> ProcessorTime {
         ProcessorTime { process: self.process.id() }
+    }
+
+    /// Asks it to stop, as Ctrl-C does, and waits for its end, for `within` at the longest; says how long it took.
+    pub(super) fn stop(self, within: Duration) -> Result<Duration> {
+        let start = Instant::now();
+        run_command(Command::new("kill").arg("-INT").arg(self.process.id().to_string()))?;
+        self.process.finish(within)?;
+        Ok(start.elapsed())
     }
 
     /// Waits until at most `most` connections are left, for `within` at the longest; says how long it took.
