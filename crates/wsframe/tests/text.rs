@@ -53,6 +53,42 @@ fn fillers() -> [Vec<u8>; 4] {
 }
 
 #[test]
+fn every_instance_judges_every_length_at_every_alignment_as_std_does() {
+    let ascii = b"x".repeat(520);
+    let mixed = "aé語𐍈".repeat(52).into_bytes();
+    let mut memory = [0; 512 + 64];
+    for filler in [ascii, mixed] {
+        for len in (0..=512).step_by(step(17, 1)) {
+            for at in (0..64).step_by(step(17, 1)) {
+                let text = &mut memory[at..at + len];
+                text.copy_from_slice(&filler[..len]);
+                check_where_it_is(text);
+                // At its end, and anywhere.
+                for wrong in [len.wrapping_sub(1), (7 * len + 31 * at) % len.max(1)] {
+                    let Some(byte) = text.get_mut(wrong) else { continue };
+                    let right = std::mem::replace(byte, 0xff);
+                    check_where_it_is(text);
+                    text[wrong] = right;
+                }
+            }
+        }
+    }
+}
+
+/// Checks each instance on a text of any length, without moving it.
+fn check_where_it_is(text: &mut [u8]) {
+    for instance in Instance::all() {
+        if text.len() >= 64 {
+            check_found(instance, text, instance.valid(text));
+        }
+        Mask::new(KEY).apply(text);
+        let valid = instance.apply_text(KEY, text);
+        check_found(instance, text, valid);
+    }
+    assert_eq!(Utf8::new().push(text).is_err(), naive_utf8(text).is_some());
+}
+
+#[test]
 fn one_byte_that_is_wrong_is_seen_wherever_it_is_in_a_text_of_any_length() {
     for filler in fillers() {
         for len in (65..400).chain((400..2300).step_by(41)).step_by(step(97, 7)) {
