@@ -27,6 +27,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result {
     problems.extend(crate_attributes(workspace)?);
     problems.extend(unsafe_count(workspace)?);
     problems.extend(links(workspace)?);
+    problems.extend(tests_named(workspace)?);
     problems.extend(lock_file(workspace));
     problems.extend(file_lengths(workspace)?);
     problems.extend(wire::pages::problems(workspace)?);
@@ -199,6 +200,38 @@ fn relative_links(markdown: &str) -> Vec<String> {
     found
 }
 
+/// The tests that these pages name exist.
+fn tests_named(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut functions = BTreeSet::new();
+    for file in files(&workspace.root.join("crates"), "rs")? {
+        functions.extend(read(&file)?.lines().filter_map(function).map(str::to_owned));
+    }
+    let mut problems = Vec::new();
+    for page in ["SECURITY.md", "ARCHITECTURE.md"] {
+        let text = read(&workspace.root.join(page))?;
+        let missing = sentences(&text).filter(|name| !functions.contains(*name));
+        problems.extend(
+            missing.map(|name| format!("{page} names the test {name}, which does not exist")),
+        );
+    }
+    Ok(problems)
+}
+
+/// The name of the function that this line begins.
+fn function(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("fn ")?;
+    rest.split_once('(').map(|(name, _)| name)
+}
+
+/// What stands in backticks and is named as tests are. Nothing else has a name of three words or more.
+fn sentences(markdown: &str) -> impl Iterator<Item = &str> {
+    let is_sentence = |code: &&str| {
+        let word = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        code.bytes().all(word) && code.matches('_').count() >= 2
+    };
+    markdown.split('`').skip(1).step_by(2).filter(is_sentence)
+}
+
 /// Cargo.lock is committed: a clone builds what was tested.
 fn lock_file(workspace: &Workspace) -> Option<String> {
     let root = &workspace.root;
@@ -282,6 +315,13 @@ mod tests {
     fn only_relative_links_outside_code_are_followed() {
         let text = "[a](A.md) [b](https://b) [c](#c) [d](d/e.md#f)\n```\n[g](g.md)\n```\n![h](h.png \"title\")";
         assert_eq!(relative_links(text), ["A.md", "d/e.md", "h.png"]);
+    }
+
+    #[test]
+    fn tests_are_told_from_other_code_by_their_names() {
+        let text = "`a_test_with_a_name`, `max_head`, `Config::max_message_size`\n`cargo xtask test`, `a_b_c`";
+        assert!(sentences(text).eq(["a_test_with_a_name", "a_b_c"]));
+        assert_eq!(function("    async fn a_b_c() {"), Some("a_b_c"));
     }
 
     #[test]
