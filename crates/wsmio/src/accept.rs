@@ -77,16 +77,15 @@ impl Acceptor {
         mut stream: S,
         decide: impl FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
     ) -> Result<WebSocket<S>, Error> {
-        let origin = Instant::now();
         let mut opening = ServerOpening::new(self.options.clone(), Time::ZERO);
-        let deadline = origin.checked_add(opening.deadline().since_origin());
+        let deadline = Instant::now().checked_add(opening.deadline().since_origin());
         let mut handshake = Handshake::new(&mut stream, deadline, Timeout::Handshake)?;
         let read = handshake.read_head(|input| opening.receive(input))?;
-        let answer = opening.respond(decide, Time::from_origin(origin.elapsed()));
+        let answer = opening.respond(decide, Time::ZERO);
         handshake.write(&answer.response)?;
         match answer.result {
             Ok(opened) => {
-                let core = Core::new(stream, opened.connection, origin);
+                let core = Core::new(stream, opened.connection);
                 Ok(WebSocket::new(core, read, opened.subprotocol.map(String::into)))
             }
             Err(failure) => {

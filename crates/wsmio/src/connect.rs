@@ -125,14 +125,12 @@ impl Connector {
         };
         #[cfg(not(feature = "tls"))]
         let mut stream = MaybeTls::Plain(stream);
-        let origin = Instant::now();
         let mut opening = url.opening(&self.options)?;
         let mut handshake = Handshake::new(&mut stream, deadline, Timeout::Handshake)?;
         handshake.write(opening.request())?;
         let read = handshake.read_head(|input| opening.receive(input))?;
-        let now = Time::from_origin(origin.elapsed());
-        let opened = opening.finish(random::masking_key, now)?;
-        let core = Core::new(stream, opened.connection, origin);
+        let opened = opening.finish(random::masking_key, Time::ZERO)?;
+        let core = Core::new(stream, opened.connection);
         Ok(WebSocket::new(core, read, opened.subprotocol.map(String::into)))
     }
 }

@@ -90,8 +90,9 @@ impl Waiting {
 }
 
 impl<S: Stream> Core<S> {
-    pub(crate) fn new(stream: S, connection: Connection, origin: Instant) -> Self {
-        Self { driver: Driver::new(connection), stream, origin }
+    /// The connection's time begins now.
+    pub(crate) fn new(stream: S, connection: Connection) -> Self {
+        Self { driver: Driver::new(connection), stream, origin: Instant::now() }
     }
 
     /// Begins the closing handshake, unless it has begun.

@@ -1,8 +1,4 @@
-use std::{
-    fmt, io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 #[cfg(feature = "deflate")]
 use wsconn::deflate::Compress;
@@ -102,9 +98,8 @@ impl<S: Stream> WebSocket<S> {
     }
 
     fn from_stream(stream: S, read: Vec<u8>, connection: Connection) -> io::Result<Self> {
-        let origin = Instant::now();
         stream.set_nonblocking()?;
-        Ok(Self::new(Core::new(stream, connection, origin), read, None))
+        Ok(Self::new(Core::new(stream, connection), read, None))
     }
 
     /// The next message; see [`Receiver::recv`].

@@ -108,19 +108,18 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
         D: FnOnce(&Request<'_, '_>) -> Result<Accept, Refusal>,
     {
-        let origin = Instant::now();
         let mut opening = ServerOpening::new(self.options.clone(), Time::ZERO);
-        let deadline = origin.checked_add(opening.deadline().since_origin());
+        let deadline = Instant::now().checked_add(opening.deadline().since_origin());
         let handshake = async {
             let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
-            let answer = opening.respond(decide, Time::from_origin(origin.elapsed()));
+            let answer = opening.respond(decide, Time::ZERO);
             handshake::write(&mut stream, answer.response.as_bytes()).await?;
             Ok((inbox, answer.result))
         };
         let (inbox, result) = handshake::until(deadline, Timeout::Handshake, handshake).await?;
         match result {
             Ok(opened) => {
-                let core = Core::new(stream, opened.connection, origin);
+                let core = Core::new(stream, opened.connection);
                 Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
             }
             Err(failure) => {

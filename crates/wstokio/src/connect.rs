@@ -203,13 +203,11 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let origin = Instant::now();
         let mut opening = url.opening(&self.options)?;
         handshake::write(&mut stream, opening.request().as_bytes()).await?;
         let inbox = handshake::read_head(&mut stream, |input| opening.receive(input)).await?;
-        let now = Time::from_origin(origin.elapsed());
-        let opened = opening.finish(random::masking_key, now)?;
-        let core = Core::new(stream, opened.connection, origin);
+        let opened = opening.finish(random::masking_key, Time::ZERO)?;
+        let core = Core::new(stream, opened.connection);
         Ok(WebSocket::new(core, inbox, opened.subprotocol.map(String::into)))
     }
 }

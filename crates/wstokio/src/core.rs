@@ -45,13 +45,14 @@ pub(crate) struct Polled<'a, 'c, S> {
 }
 
 impl<S> Core<S> {
-    pub(crate) fn new(stream: S, connection: Connection, origin: Instant) -> Self {
+    /// The connection's time begins now.
+    pub(crate) fn new(stream: S, connection: Connection) -> Self {
         Self {
             driver: Driver::new(connection),
             outbox: None,
             tracked: Vec::new(),
             stream,
-            clock: Clock { origin, timer: None },
+            clock: Clock { origin: Instant::now(), timer: None },
         }
     }
 

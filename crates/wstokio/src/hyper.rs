@@ -62,10 +62,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsconn::{
     Role, Time, Timeout,
     opening::{
@@ -194,7 +191,7 @@ impl Upgrading {
             .map_err(|error| Error::Io(io::Error::other(error)))?;
         let stream = Stream { io: TokioIo::new(upgraded), max_write: self.max_write };
         let connection = self.agreement.connection(options.config.clone(), Time::ZERO);
-        let core = Core::new(stream, connection, Instant::now());
+        let core = Core::new(stream, connection);
         let subprotocol = self.agreement.subprotocol.map(String::into);
         Ok(WebSocket::new(core, Inbox::default(), subprotocol))
     }

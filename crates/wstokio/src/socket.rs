@@ -4,10 +4,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "deflate")]
 use wsconn::deflate::Compress;
 use wsconn::{
@@ -75,17 +72,15 @@ impl<S> WebSocket<S> {
     /// The server's side over a stream whose opening handshake is over. `read` is what was read
     /// behind the request.
     pub fn from_server_stream(stream: S, read: Vec<u8>, config: Arc<Config>) -> Self {
-        let origin = Instant::now();
         let connection = Connection::server(config, Time::ZERO);
-        Self::new(Core::new(stream, connection, origin), whole(read), None)
+        Self::new(Core::new(stream, connection), whole(read), None)
     }
 
     /// The client's side over a stream whose opening handshake is over. `read` is what was read
     /// behind the response.
     pub fn from_client_stream(stream: S, read: Vec<u8>, config: Arc<Config>) -> Self {
-        let origin = Instant::now();
         let connection = Connection::client(config, random::masking_key, Time::ZERO);
-        Self::new(Core::new(stream, connection, origin), whole(read), None)
+        Self::new(Core::new(stream, connection), whole(read), None)
     }
 
     pub(crate) fn new(core: Core<S>, inbox: Inbox, subprotocol: Option<Box<str>>) -> Self {

@@ -34,10 +34,7 @@ use std::{
 };
 
 use loom::{future::block_on, sync::Mutex, thread};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsconn::{CloseCode, Config, Connection, Delivery, PreparedMessage, Time, transport::Inbox};
 
 use self::{core::Core, shared::Shared, wakers::Waiter};
@@ -126,7 +123,7 @@ fn server(stream: &Stream) -> Socket {
     let mut config = Config::default();
     config.keepalive = None;
     let connection = Connection::server(Arc::new(config), Time::ZERO);
-    Arc::new(Shared::new(Core::new(stream.clone(), connection, Instant::now()), None))
+    Arc::new(Shared::new(Core::new(stream.clone(), connection), None))
 }
 
 /// Waits for an event, and says whether there was one.

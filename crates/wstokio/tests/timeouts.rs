@@ -101,6 +101,16 @@ async fn a_slow_client_that_is_done_in_9_seconds_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_frame_right_behind_a_slow_request_leaves_the_client_2_seconds_to_end_the_stream() {
+    let (ours, mut theirs) = duplex(1000);
+    let bytes = [REQUEST, &from_peer_of(Role::Server, &[close(1000, "")])].concat();
+    let (ws, ()) = tokio::join!(wstokio::accept(ours), drip(&mut theirs, &bytes, 6));
+    let mut ws = ws.unwrap();
+    assert!(takes(secs(2), ws.recv()).await.unwrap().is_none());
+    assert!(ws.close_info().unwrap().clean);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_take_the_response_is_cut_after_10_seconds() {
     let (ours, mut theirs) = duplex(10);
     let server = takes(secs(10), wstokio::accept(ours));

@@ -26,7 +26,8 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// With what was read behind the opening handshake: the bytes of `buffer` in this range.
+    /// With what was read behind the opening handshake, with whose end the connection's time begins: the
+    /// bytes of `buffer` in this range.
     pub fn new(buffer: ReadBuffer, start: usize, end: usize) -> Self {
         if start == end {
             return Self::default();

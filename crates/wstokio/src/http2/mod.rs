@@ -253,7 +253,6 @@ impl Http2 {
         url: &Url,
         options: &ClientOptions,
     ) -> Result<WebSocket<Http2Stream>, Error> {
-        let origin = Instant::now();
         let opening = url.opening(options)?;
         let request = request(url, &opening)?;
         let mut requests = self.requests.clone().ready().await.map_err(failed)?;
@@ -264,10 +263,9 @@ impl Http2 {
             .iter()
             .map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() })
             .collect();
-        let now = Time::from_origin(origin.elapsed());
         let status = response.status.as_u16();
-        let opened = opening.finish_connect(status, &headers, random::masking_key, now)?;
-        let core = Core::new(Http2Stream::new(to, from), opened.connection, origin);
+        let opened = opening.finish_connect(status, &headers, random::masking_key, Time::ZERO)?;
+        let core = Core::new(Http2Stream::new(to, from), opened.connection);
         Ok(WebSocket::new(core, Inbox::default(), opened.subprotocol.map(String::into)))
     }
 }
