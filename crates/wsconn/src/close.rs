@@ -19,7 +19,8 @@ pub struct CloseInfo {
     pub reason: String,
     /// Who closed, or failed, the connection.
     pub by: Side,
-    /// Whether close frames went both ways (RFC 6455 §7.1.4).
+    /// Whether close frames went both ways (RFC 6455 §7.1.4). Ours may still have been queued when the
+    /// peer was given up.
     pub clean: bool,
     /// What ended it.
     pub cause: CloseCause,

@@ -27,10 +27,9 @@ pub struct Config {
     /// A ping goes out after this much silence from the peer. `None` turns keepalive off. Default:
     /// 25 seconds.
     pub keepalive: Option<Duration>,
-    /// The peer is lost if it gives no sign of life for this long after a keepalive ping. A ping that
-    /// may have waited behind other bytes is given this long once more after they were written; until
-    /// then [`write_timeout`](Self::write_timeout) tells whether the peer takes them. Default: 20
-    /// seconds.
+    /// The peer is lost if it gives no sign of life for this long after a keepalive ping. While bytes
+    /// wait to be written, [`write_timeout`](Self::write_timeout) tells instead; that the peer has taken
+    /// them is a sign of life. Default: 20 seconds.
     pub keepalive_timeout: Duration,
     /// How long the peer has to take what is queued before our close frame, and to answer that, whatever
     /// else it sends. Default: 5 seconds.
@@ -38,8 +37,9 @@ pub struct Config {
     /// The peer is lost if it takes no byte that waits to be written for this long. Default: 30
     /// seconds.
     pub write_timeout: Duration,
-    /// How long to wait for the peer to end the byte stream once the closing handshake is over.
-    /// Default: 2 seconds.
+    /// How long to wait for the peer to end the byte stream once the closing handshake is over. If bytes
+    /// wait to be written when the peer's close frame comes, it begins when they have had
+    /// [`close_timeout`](Self::close_timeout). Default: 2 seconds.
     pub fin_timeout: Duration,
 }
 

@@ -63,7 +63,7 @@ pub struct Connection {
     heard: Time,
     /// When the keepalive ping went out that nothing has been heard since.
     pinged: Option<Time>,
-    /// The transport has been blocked since then: the ping may have waited behind other bytes.
+    /// The transport has been blocked since then, so that the ping may have waited behind other bytes.
     pub(crate) ping_waited: bool,
     /// Counts keepalive pings; the payload of the last one.
     ping: u32,
@@ -230,6 +230,8 @@ impl Connection {
     /// before. Ask again after each call on the connection.
     pub fn poll_timeout(&self) -> Option<Time> {
         let keepalive = match (self.state, self.config.keepalive, self.pinged) {
+            // Whether a peer lives that is to take bytes, the deadline of writing tells.
+            (State::Open, Some(_), Some(_)) if self.is_blocked() => None,
             (State::Open, Some(_), Some(pinged)) => {
                 Some(pinged.after(self.config.keepalive_timeout))
             }
@@ -272,8 +274,7 @@ impl Connection {
                 self.queue(Header::new(OpCode::Ping, 4), &self.ping.to_be_bytes());
                 self.pinged = Some(now);
             } else if waited {
-                // The peer may not have got it yet. Whether it takes what is before it, the deadline of
-                // writing tells.
+                // It has taken bytes meanwhile, of which the ping may have been the last.
                 self.pinged = Some(now);
             } else {
                 self.lost(Side::Local, CloseCause::Timeout(Timeout::Keepalive));
@@ -309,6 +310,12 @@ impl Connection {
 
     /// The peer's close frame has come.
     pub(crate) fn peer_closed(&mut self, body: Option<CloseBody<'_>>, now: Time) {
+        // What was sent before our close frame has its time, and the same time if the peer closes first.
+        let written_by = match (self.outgoing().is_empty(), self.deadline) {
+            (true, _) => now,
+            (false, Some(deadline)) => deadline,
+            (false, None) => now.after(self.config.close_timeout),
+        };
         let info = match self.ending.take() {
             Some(ours) => {
                 let answer = body.map_or(CloseCode::NO_STATUS, |body| body.code);
@@ -330,7 +337,7 @@ impl Connection {
                 }
             }
         };
-        self.deadline = Some(now.after(self.config.fin_timeout));
+        self.deadline = Some(written_by.after(self.config.fin_timeout));
         self.end(info);
     }
 

@@ -11,7 +11,12 @@ pub(crate) struct ControlPayload {
 impl ControlPayload {
     /// A copy of `payload`.
     pub(crate) fn boxed(payload: &[u8]) -> Box<Self> {
-        let mut copy = Box::new(Self { bytes: [0; MAX_CONTROL_PAYLOAD], len: 0 });
+        Box::new(Self::new(payload))
+    }
+
+    /// A copy of `payload`.
+    pub(crate) fn new(payload: &[u8]) -> Self {
+        let mut copy = Self { bytes: [0; MAX_CONTROL_PAYLOAD], len: 0 };
         copy.extend(payload);
         copy
     }

@@ -16,11 +16,18 @@ pub(crate) struct Output {
     /// What is to be written, of which the first `written` bytes have been.
     queue: Vec<u8>,
     written: usize,
-    /// The newest ping that came while the transport was blocked; its pong goes out as soon as the
-    /// queue has been written.
-    pong: Option<Box<ControlPayload>>,
+    pong: Option<Box<LatePong>>,
     /// Since when the transport has been blocked without progress.
     pub(crate) stalled: Option<Time>,
+}
+
+/// The answer to pings that came while the transport was blocked.
+struct LatePong {
+    /// That of the newest.
+    payload: ControlPayload,
+    /// How many bytes are to be written before it is queued: those that were when the first of them came.
+    /// So there are no more such pongs than there are queues written.
+    after: usize,
 }
 
 impl Connection {
@@ -272,8 +279,12 @@ impl Connection {
             return;
         }
         // One that waits already is older: this one must not overtake it.
-        if self.output.pong.is_some() || self.output.stalled.is_some() || self.is_full() {
-            self.output.pong = Some(ControlPayload::boxed(payload));
+        if let Some(pong) = &mut self.output.pong {
+            pong.payload = ControlPayload::new(payload);
+        } else if self.is_blocked() || self.is_full() {
+            let after = self.outgoing().len();
+            let payload = ControlPayload::new(payload);
+            self.output.pong = Some(Box::new(LatePong { payload, after }));
         } else {
             self.queue(Header::new(OpCode::Pong, payload.len() as u64), payload);
         }
@@ -281,11 +292,9 @@ impl Connection {
 
     #[inline]
     fn queue_pending_pong(&mut self) {
-        if self.output.pong.is_some()
-            && self.outgoing().is_empty()
-            && let Some(payload) = self.output.pong.take()
-        {
-            self.queue_pong(payload.as_slice());
+        if let Some(pong) = self.output.pong.take_if(|pong| pong.after == 0) {
+            let payload = pong.payload.as_slice();
+            self.queue(Header::new(OpCode::Pong, payload.len() as u64), payload);
         }
     }
 }
@@ -305,6 +314,9 @@ impl Output {
     /// Notes that `len` bytes have been written.
     #[inline]
     fn written(&mut self, len: usize) {
+        if let Some(pong) = &mut self.pong {
+            pong.after = pong.after.saturating_sub(len);
+        }
         self.written = self.written.saturating_add(len).min(self.queue.len());
         if self.written == self.queue.len() {
             self.queue.clear();

@@ -200,6 +200,30 @@ fn while_writing_is_blocked_only_the_newest_ping_is_answered() {
 }
 
 #[test]
+fn a_pong_goes_out_though_the_queue_is_never_empty() {
+    for role in ROLES {
+        let mut connection = new(role);
+        connection.send(&[1; 1000]).unwrap();
+        connection.blocked(Time::ZERO);
+        let ahead = connection.outgoing().len();
+        receive(&mut connection, Frame::new(9, "ping"));
+        // As much is sent as is written.
+        let mut written = Vec::new();
+        while written.len() < 2 * ahead {
+            written.extend_from_slice(&connection.outgoing()[..500]);
+            connection.advance(500);
+            connection.blocked(Time::ZERO);
+            connection.send(&[2; 500]).unwrap();
+        }
+        written.extend_from_slice(connection.outgoing());
+        let frames = decode(&written);
+        let pongs: Vec<_> = frames.iter().filter(|frame| frame.opcode == 10).collect();
+        assert_eq!(pongs.len(), 1, "{role:?}");
+        assert_eq!(pongs[0].payload, b"ping");
+    }
+}
+
+#[test]
 fn pongs_keep_the_order_of_their_pings() {
     for role in ROLES {
         let mut connection = new(role);

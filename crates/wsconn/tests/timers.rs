@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use wsconn::{CloseCause, CloseCode, Config, Role, Side, Time, Timeout};
-use wstest::{drive::KEY, pair::Pair, reference::Frame};
+use wstest::{
+    drive::KEY,
+    pair::{Pair, opposite},
+    reference::Frame,
+};
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
@@ -137,6 +141,22 @@ fn a_peer_that_takes_everything_and_answers_no_ping_is_lost_within_20_seconds_mo
         assert!(pair.end(role).connection.is_open());
         pair.run_until(secs(65));
         assert_eq!(pair.end(role).timeout(), Some(Timeout::Keepalive));
+    }
+}
+
+#[test]
+fn a_keepalive_timeout_of_zero_is_no_timeout_of_a_write() {
+    for role in ROLES {
+        let mut config = Config::default();
+        config.keepalive_timeout = Duration::ZERO;
+        let mut pair = match role {
+            Role::Client => Pair::new(config, quiet()),
+            Role::Server => Pair::new(quiet(), config),
+        };
+        pair.end(role).window = Some(0);
+        pair.end(role).connection.send("hello").unwrap();
+        pair.run_until(secs(30));
+        assert_eq!(pair.end(role).timeout(), Some(Timeout::Write));
     }
 }
 
@@ -338,6 +358,30 @@ fn the_end_of_the_stream_is_awaited_for_2_seconds_after_both_close_frames() {
         pair.run_until(secs(3));
         assert_eq!(pair.end(role).closed, Some(at(3)));
         assert_eq!(pair.end(role).close_info().cause, CloseCause::Handshake);
+    }
+}
+
+#[test]
+fn what_is_queued_when_the_peer_closes_has_its_time() {
+    for role in ROLES {
+        // The peer closes first, or the close frames cross: ours is queued for a second by then.
+        for (crossed, end) in [(false, 1 + 5 + 2), (true, 5 + 2)] {
+            let mut pair = Pair::new(quiet(), quiet());
+            pair.end(role).window = Some(0);
+            pair.end(role).connection.send("hello").unwrap();
+            if crossed {
+                pair.close(role, CloseCode::NORMAL, "").unwrap();
+            }
+            pair.run_until(secs(1));
+            pair.close(opposite(role), CloseCode::NORMAL, "").unwrap();
+            pair.run();
+            pair.run_until(secs(4));
+            assert_eq!(pair.end(role).connection.poll_timeout(), Some(at(end)));
+            pair.end(role).window = None;
+            pair.run();
+            assert_eq!(pair.other(role).events.len(), 1, "the message has come");
+            assert!(pair.other(role).close_info().clean);
+        }
     }
 }
 

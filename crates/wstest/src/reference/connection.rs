@@ -19,6 +19,8 @@ pub struct Connection {
     pub outgoing: Vec<u8>,
     /// The newest ping that could not be answered yet.
     pong: Option<Vec<u8>>,
+    /// What is to be written before it.
+    before_pong: usize,
     blocked: bool,
     fragmented: Option<Kind>,
     state: State,
@@ -60,6 +62,7 @@ impl Connection {
             delivered: 0,
             outgoing: Vec::new(),
             pong: None,
+            before_pong: 0,
             blocked: false,
             fragmented: None,
             state: State::Open,
@@ -199,13 +202,14 @@ impl Connection {
     /// So much of what is outgoing has been written.
     pub fn advance(&mut self, len: usize) {
         self.outgoing.drain(..len.min(self.outgoing.len()));
+        self.before_pong = self.before_pong.saturating_sub(len);
         if len > 0 || self.outgoing.is_empty() {
             self.blocked = false;
         }
-        if self.outgoing.is_empty()
+        if self.before_pong == 0
             && let Some(payload) = self.pong.take()
         {
-            self.answer(&payload);
+            self.frame(true, 10, &payload);
         }
     }
 
@@ -224,13 +228,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers a ping: at once, or the newest when all has been written.
+    /// Answers a ping: at once, or the newest when all has been written that was to be before the first.
     fn answer(&mut self, payload: &[u8]) {
         if !self.is_open() {
             return;
         }
         let full = self.outgoing.len() >= self.max_outgoing;
         if self.blocked || full || self.pong.is_some() {
+            if self.pong.is_none() {
+                self.before_pong = self.outgoing.len();
+            }
             self.pong = Some(payload.to_vec());
         } else {
             self.frame(true, 10, payload);
