@@ -89,25 +89,33 @@ impl<H: Handler> EventLoop<H> {
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         while !self.has_stopped() {
-            let wait = self.wait();
-            match self.poll.poll(&mut events, wait) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                Err(_) => continue,
-                Ok(()) => {}
+            self.turn(&mut events)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for events, and does what they ask for.
+    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        let wait = self.wait();
+        match self.poll.poll(events, wait) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            Err(_) => return Ok(()),
+            Ok(()) => {}
+        }
+        self.connections.common.now = Time::from_origin(self.origin.elapsed());
+        self.connections.read_on();
+        for event in &*events {
+            match event.token() {
+                // After the batch: a new connection may take the place of one that has gone, of which
+                // an event may be left in it.
+                LISTENER => self.accept_at = Some(self.connections.common.now),
+                WAKE => self.obey(),
+                Token(index) => self.connections.ready(index, event),
             }
-            self.connections.common.now = Time::from_origin(self.origin.elapsed());
-            self.connections.read_on();
-            for event in &events {
-                match event.token() {
-                    LISTENER => self.accept(),
-                    WAKE => self.obey(),
-                    Token(index) => self.connections.ready(index, event),
-                }
-            }
-            self.connections.expire();
-            if self.accept_at.is_some_and(|at| at <= self.connections.common.now) {
-                self.accept();
-            }
+        }
+        self.connections.expire();
+        if self.accept_at.is_some_and(|at| at <= self.connections.common.now) {
+            self.accept();
         }
         Ok(())
     }
@@ -354,6 +362,8 @@ impl<H: Handler> Connections<H> {
 mod tests {
     #![allow(clippy::unwrap_used)] // this is a test
 
+    use std::net::SocketAddr;
+
     use wsconn::Message;
 
     use super::{super::Peer, *};
@@ -366,14 +376,18 @@ mod tests {
         fn message(&mut self, _: &mut Peer<'_, ()>, _: Message<'_>) {}
     }
 
-    #[test]
-    fn a_crowd_is_let_in_by_turns() {
+    fn serving() -> (EventLoop<Ignore>, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let addr = listener.local_addr().unwrap();
         let poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(0, poll.registry()).unwrap());
-        let mut serving = EventLoop::new(poll, listener, mailbox, Arc::default(), Ignore).unwrap();
+        (EventLoop::new(poll, listener, mailbox, Arc::default(), Ignore).unwrap(), addr)
+    }
+
+    #[test]
+    fn a_crowd_is_let_in_by_turns() {
+        let (mut serving, addr) = serving();
         let crowd = [(); ACCEPTS + 1].map(|()| TcpStream::connect(addr).unwrap());
         serving.accept();
         assert_eq!(serving.connections.slots.len(), ACCEPTS);
@@ -381,5 +395,24 @@ mod tests {
         serving.accept();
         assert_eq!(serving.connections.slots.len(), crowd.len());
         assert!(serving.wait().unwrap() > Duration::ZERO);
+    }
+
+    #[test]
+    fn an_event_of_a_connection_that_has_gone_is_not_taken_for_one_of_the_next() {
+        let (mut serving, addr) = serving();
+        let mut events = Events::with_capacity(8);
+        let gone = TcpStream::connect(addr).unwrap();
+        while serving.connections.slots.len() == 0 {
+            serving.turn(&mut events).unwrap();
+        }
+        // That it can be written to.
+        serving.turn(&mut events).unwrap();
+        // It is seen to have ended before its event has its turn, and the next takes its place.
+        serving.connections.unread.insert(0, Unread::default());
+        let _next = TcpStream::connect(addr).unwrap();
+        drop(gone);
+        serving.turn(&mut events).unwrap();
+        assert_eq!(serving.connections.slots.indices(), [0]);
+        assert!(serving.wait().unwrap() > Duration::ZERO, "it has nothing to read");
     }
 }
