@@ -39,7 +39,8 @@ pub enum Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// A closing handshake.
+    /// A closing handshake. Where writing had failed before the peer's close frame came, it got no answer
+    /// and is not [`clean`](CloseInfo::clean).
     Handshake,
     /// The peer broke the protocol or a limit; the close frame sent to it has the code, unless closing had
     /// begun.

@@ -23,6 +23,9 @@ pub type MaskKeys = fn() -> [u8; 4];
 ///    └───────────────────────────────────────────────┘
 /// ```
 ///
+/// Where [writing fails](Self::write_failed) before that, nothing more can be sent, but what the peer has
+/// sent is still received, and its Close ends the connection.
+///
 /// # How to drive it
 ///
 /// - *Bytes in*: [`receive`](Self::receive), [`direct_read`](Self::direct_read) with
@@ -77,6 +80,8 @@ enum State {
     Open,
     /// Our close frame is queued, the peer's has not come.
     Closing,
+    /// Nothing can be written any more; the peer's close frame may still come.
+    Mute,
     /// It is known how the connection ended; the byte stream is still to be ended in order.
     Closed,
     /// Nothing is left to wait for.
@@ -141,7 +146,7 @@ impl Connection {
     #[inline]
     pub fn close_info(&self) -> Option<&CloseInfo> {
         match self.state {
-            State::Open | State::Closing => None,
+            State::Open | State::Closing | State::Mute => None,
             State::Closed | State::Over => self.ending.as_deref(),
         }
     }
@@ -224,6 +229,26 @@ impl Connection {
             self.lost(Side::Peer, CloseCause::Transport);
         }
         self.state = State::Over;
+    }
+
+    /// Tells that nothing can be written any more, though something may be left to read. What is outgoing
+    /// is dropped, and nothing more can be sent.
+    ///
+    /// Go on reading: a peer that closes says why before it does. If its close frame does not come
+    /// before the end of the byte stream, nor within [`Config::fin_timeout`], the connection has ended
+    /// as if [everything had failed](Self::transport_failed) at once.
+    pub fn write_failed(&mut self, now: Time) {
+        self.output = Output::default();
+        match self.state {
+            State::Open | State::Closing => {
+                self.state = State::Mute;
+                // A close frame of ours has not left.
+                self.ending = None;
+                self.deadline = Some(now.after(self.config.fin_timeout));
+            }
+            State::Mute => {}
+            State::Closed | State::Over => self.state = State::Over,
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something happens
@@ -324,15 +349,18 @@ impl Connection {
             None => {
                 // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
                 // echos the status code it received."
-                self.queue_close(body.map(|body| CloseBody { reason: "", ..body }));
+                let answers = self.state != State::Mute;
+                if answers {
+                    self.queue_close(body.map(|body| CloseBody { reason: "", ..body }));
+                }
                 let body = body.unwrap_or(CloseBody { code: CloseCode::NO_STATUS, reason: "" });
                 CloseInfo {
                     code: body.code,
                     // As it is echoed.
-                    answer: Some(body.code),
+                    answer: answers.then_some(body.code),
                     reason: String::from(body.reason),
                     by: Side::Peer,
-                    clean: true,
+                    clean: answers,
                     cause: CloseCause::Handshake,
                 }
             }
@@ -360,6 +388,10 @@ impl Connection {
     /// Ends without a closing handshake, and without anything left to do.
     #[cold]
     fn lost(&mut self, by: Side, cause: CloseCause) {
+        let (by, cause) = match self.state {
+            State::Mute => (Side::Peer, CloseCause::Transport),
+            _ => (by, cause),
+        };
         let code = CloseCode::ABNORMAL;
         let (answer, reason) = (None, String::new());
         self.end(CloseInfo { code, answer, reason, by, clean: false, cause });
@@ -368,7 +400,8 @@ impl Connection {
 
     fn end(&mut self, info: CloseInfo) {
         self.ending = Some(Box::new(info));
-        self.state = State::Closed;
+        // Where nothing can be written there is nothing to end in order.
+        self.state = if self.state == State::Mute { State::Over } else { State::Closed };
         self.input.discard();
         #[cfg(feature = "deflate")]
         if let Some(deflate) = &mut self.deflate {

@@ -56,12 +56,13 @@ fn refused(make: impl Fn() -> Connection, asks: &Asks, misuse: Misuse) {
 #[test]
 fn nothing_is_sent_once_closing_has_begun() {
     let close: &Asks = &[("close", |it| it.close(CloseCode::NORMAL, "", Time::ZERO))];
-    let ends: [fn(&mut Connection); 5] = [
+    let ends: [fn(&mut Connection); 6] = [
         |it| it.close(CloseCode::NORMAL, "", Time::ZERO).unwrap(),
         |it| receive(it, Frame::new(8, "")),
         |it| receive(it, Frame::new(3, "")),
         |it| it.receive_eof(),
         |it| it.transport_failed(),
+        |it| it.write_failed(Time::ZERO),
     ];
     for role in ROLES {
         for end in ends {

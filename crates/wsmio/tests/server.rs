@@ -162,6 +162,52 @@ fn what_is_sent_while_one_read_is_handled_stays_together_until_its_end() {
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")] // Elsewhere a reset may take back what has arrived.
+fn what_a_peer_sent_before_it_was_gone_is_handled_though_no_answer_can_be_written() {
+    /// Answers a message once it may, at length, and tells what it was called with.
+    struct Answers {
+        gate: mpsc::Receiver<()>,
+        told: mpsc::Sender<String>,
+    }
+
+    impl Handler for Answers {
+        type State = ();
+
+        fn message(&mut self, peer: &mut Peer<'_, ()>, message: Message<'_>) {
+            self.told.send(format!("{message:?}")).unwrap();
+            let _ = self.gate.recv_timeout(LONG);
+            let _ = peer.send(&vec![7; 1 << 20]);
+            assert_eq!(peer.send("too late"), Sent::Refused);
+        }
+
+        fn close(&mut self, _: ConnectionId, (): (), info: &CloseInfo) {
+            self.told.send(info.to_string()).unwrap();
+        }
+    }
+
+    let closes = r#"closed by the peer: 1008 (policy violation) "no""#;
+    let lost = "the connection was lost";
+    for (last, end) in [(close(1008, "no"), closes), (Frame::new(9, ""), lost)] {
+        let (told, notes) = mpsc::channel();
+        let (go, gate) = mpsc::channel();
+        let gate = std::sync::Mutex::new(Some(gate));
+        let server = Running::new(1, ServerOptions::default(), move || Answers {
+            gate: gate.lock().unwrap().take().unwrap(),
+            told: told.clone(),
+        });
+        let mut peer = client(server.addr);
+        peer.write_all(&from_client(&[text("one"), text("two"), last])).unwrap();
+        let one = notes.recv_timeout(LONG).unwrap();
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        drop(go);
+        let two = notes.recv_timeout(LONG).unwrap();
+        assert_eq!([one, two], ["Text(\"one\")", "Text(\"two\")"]);
+        assert_eq!(notes.recv_timeout(LONG).unwrap(), end);
+    }
+}
+
 /// Sends messages of `len` bytes until one is refused, at first and once it is drained.
 struct Flood {
     len: usize,

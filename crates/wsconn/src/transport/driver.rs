@@ -20,6 +20,8 @@ pub struct Driver {
     unflushed: bool,
     /// The writing direction has been shut down.
     shut_down: bool,
+    /// Nothing can be written any more, and something may have been lost.
+    write_failed: bool,
     /// The byte stream has nothing more to read.
     read_ended: bool,
     /// The error that ended the connection has been reported.
@@ -62,6 +64,7 @@ impl Driver {
             connection,
             unflushed: false,
             shut_down: false,
+            write_failed: false,
             read_ended: false,
             reported: false,
             over: false,
@@ -216,7 +219,7 @@ impl Driver {
             if self.poll_write(io).is_ready() {
                 self.verdict()?;
                 // The connection may have been lost, and the other half told why.
-                let written = self.connection.outgoing().is_empty();
+                let written = self.connection.outgoing().is_empty() && !self.write_failed;
                 return Poll::Ready(if written { Ok(()) } else { Err(Error::Closed) });
             }
             self.read_for_sender(io);
@@ -242,17 +245,33 @@ impl Driver {
         self.connection.disposition() == Disposition::Close
     }
 
-    /// Notes the failure of the byte stream.
-    fn fail(&mut self, error: io::Error) {
-        if self.connection.close_info().is_none() {
+    /// Notes that reading failed, and with it the byte stream.
+    fn read_fails(&mut self, error: io::Error) {
+        // Where writing failed before, that is what is told.
+        if self.connection.close_info().is_none() && !self.write_failed {
             self.failure = Some(error);
         }
         self.connection.transport_failed();
     }
 
+    /// Notes that writing failed. The peer may have said why it closes, so reading goes on.
+    #[cold]
+    fn write_fails(&mut self, io: &mut impl Io, error: io::Error) {
+        if self.connection.close_info().is_none() {
+            self.failure = Some(error);
+        }
+        self.write_failed = true;
+        self.unflushed = false;
+        self.connection.write_failed(io.now());
+        self.wake_at_deadline(io);
+    }
+
     /// The error that ended the connection, told once.
     fn verdict(&mut self) -> Result<(), Error> {
-        if let Some(failure) = self.failure.take() {
+        if let Some(failure) = self.failure.take()
+            // Where writing failed first, the peer may still have said why it closed.
+            && self.close_info().is_none_or(|info| info.cause == CloseCause::Transport)
+        {
             return Err(Error::Io(failure));
         }
         match self.connection.close_info().map(|info| info.cause) {
@@ -286,10 +305,14 @@ impl Driver {
     /// Writes what the stream takes, without waiting for the rest.
     fn write_now(&mut self, io: &mut impl Io) {
         if self.poll_write(io).is_pending() {
-            // This call is over, but the other half may be waiting: it is to be woken when the peer
-            // has taken nothing for too long.
-            while self.poll_timer(io).is_ready() {}
+            self.wake_at_deadline(io);
         }
+    }
+
+    /// This call is over, but the other half may be waiting: it is to be woken when the peer has taken
+    /// nothing, or ended nothing, for too long.
+    fn wake_at_deadline(&mut self, io: &mut impl Io) {
+        while self.poll_timer(io).is_ready() {}
     }
 
     /// Writes what is queued. Ready if nothing is left to write, be it because the stream has failed.
@@ -305,14 +328,14 @@ impl Driver {
         loop {
             while !self.connection.outgoing().is_empty() && !self.is_over() {
                 match io.poll_write(self.connection.outgoing()) {
-                    Poll::Ready(Ok(0)) => self.fail(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(0)) => self.write_fails(io, io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(len)) => {
                         self.connection.advance(len);
                         self.meter.counted.bytes_sent += len as u64;
                         self.unflushed = true;
                     }
                     Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Poll::Ready(Err(error)) => self.fail(error),
+                    Poll::Ready(Err(error)) => self.write_fails(io, error),
                     Poll::Pending => return self.wait_to_write(io),
                 }
             }
@@ -328,7 +351,7 @@ impl Driver {
                     }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(Err(error)) => self.fail(error),
+                Poll::Ready(Err(error)) => self.write_fails(io, error),
                 Poll::Pending => return self.wait_to_write(io),
             }
         }
@@ -413,7 +436,7 @@ impl Driver {
             // It is tried again. A stream says so too that has done much without a byte for us, as TLS may:
             // so others have their turn first.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.pausing = true,
-            Err(error) => self.fail(error),
+            Err(error) => self.read_fails(error),
         }
         None
     }

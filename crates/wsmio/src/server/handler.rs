@@ -221,7 +221,7 @@ impl Outlet<'_> {
         }
         drop(sending);
         if failed {
-            self.connection.transport_failed();
+            self.connection.write_failed(self.now);
         } else if blocked {
             self.connection.blocked(self.now);
         }

@@ -221,7 +221,7 @@ impl<T> Open<T> {
                     break;
                 }
                 _ => {
-                    self.connection.transport_failed();
+                    self.connection.write_failed(now);
                     break;
                 }
             }

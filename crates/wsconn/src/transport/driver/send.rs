@@ -130,7 +130,7 @@ impl Driver {
         drop(sending);
         self.meter.counted.messages_sent += 1;
         if let Some(failure) = failure {
-            self.fail(failure);
+            self.write_fails(io, failure);
         }
         if blocked {
             self.write_now(io);
