@@ -8,13 +8,14 @@ use std::sync::Arc;
 use wsconn::{
     Time,
     opening::{
-        Accept, Answer, HandshakeFailure, OriginPolicy, Refusal, ServerOpening, ServerOptions,
+        Accept, Answer, ClientOpened, ClientOpening, ClientOptions, HandshakeError,
+        HandshakeFailure, OriginPolicy, Refusal, ServerOpening, ServerOptions,
     },
 };
 use wstest::{
     advisory_requests,
     drive::pieces,
-    handshake::{bad_requests, request},
+    handshake::{bad_requests, request, upgrade},
 };
 
 /// What a server answers to these pieces.
@@ -123,4 +124,60 @@ fn a_page_that_may_not_connect_is_named_to_the_server_alone() {
     assert_eq!(told, named);
     assert!(answer.response.starts_with("HTTP/1.1 403 "), "{}", answer.response);
     assert!(answer.response.ends_with("\r\n\r\npages of this origin may not connect here\n"));
+}
+
+/// What a client makes of these responses, in pieces of `size`, which end it `behind` bytes before the end.
+fn connect(
+    responses: &[u8],
+    size: usize,
+    max_head: usize,
+    behind: usize,
+) -> Result<ClientOpened, HandshakeFailure> {
+    let mut options = ClientOptions::default();
+    options.max_head = max_head;
+    let nonce = *b"the sample nonce";
+    let mut opening =
+        ClientOpening::new(options, "a".into(), "/".into(), nonce, Time::ZERO).unwrap();
+    let mut used = 0;
+    for piece in responses.chunks(size) {
+        let progress = opening.receive(piece);
+        used += progress.consumed;
+        if progress.complete {
+            let opened = opening.finish(|| [0; 4], Time::ZERO);
+            assert!(opened.is_err() || used + behind == responses.len(), "{used} in {size}s");
+            return opened;
+        }
+    }
+    panic!("it waits for more");
+}
+
+#[test]
+fn a_client_passes_over_interim_responses_and_all_heads_together_have_the_limit() {
+    let request = request(&[]);
+    let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+    assert_eq!(key, Some("dGhlIHNhbXBsZSBub25jZQ=="));
+    let switch = upgrade(request.as_bytes());
+    for interim in [
+        &b"HTTP/1.1 100 Continue\r\n\r\n"[..],
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 199 \r\n\r\n",
+    ] {
+        let responses = [interim, &switch, b"\x81\x01x"].concat();
+        let limit = interim.len() + switch.len();
+        for size in (1..40).chain([usize::MAX]) {
+            assert!(connect(&responses, size, limit, 3).is_ok(), "{interim:?}, {size}");
+            let failure = connect(&responses, size, limit - 1, 3).err().unwrap();
+            let limit = limit - 1;
+            assert_eq!(failure, HandshakeError::HeadTooLong { limit }.into());
+        }
+    }
+    // They do not go on for ever, and what is malformed is none.
+    let endless = b"HTTP/1.1 100 \r\n\r\n".repeat(1000);
+    let limit = 1002;
+    for size in [1, 17, usize::MAX] {
+        let failure = connect(&endless, size, limit, 0).err().unwrap();
+        assert_eq!(failure, HandshakeError::HeadTooLong { limit }.into());
+        let bad = [&b"HTTP/1.1 100 x\r\nX : y\r\n\r\n"[..], &switch].concat();
+        let failure = connect(&bad, size, limit, 0).err().unwrap();
+        assert_eq!(failure, HandshakeError::BadHead.into());
+    }
 }

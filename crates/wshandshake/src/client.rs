@@ -55,7 +55,8 @@ impl<'h, 'b> Response<'h, 'b> {
         Ok(Self { status, reason, http_1_1, headers: Headers::new(headers)? })
     }
 
-    /// The status, which is 101 if the server agrees.
+    /// The status, which is 101 if the server agrees. Behind any other from 100 to 199 another head follows
+    /// (RFC 9110 §15.2), and only the last one counts.
     pub const fn status(&self) -> u16 {
         self.status
     }

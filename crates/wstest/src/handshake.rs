@@ -227,7 +227,7 @@ pub type Respond = Box<dyn FnOnce(&[u8]) -> Vec<u8> + Send>;
 
 /// Servers that answer with a status of their own, and what is said of each.
 pub fn assert_statuses(failure: impl Fn(Respond) -> HandshakeFailure) {
-    let cases: [(&str, u16, &str); 7] = [
+    let cases: [(&str, u16, &str); 8] = [
         (
             "200 OK\r\nContent-Length: 2\r\n\r\nhi",
             200,
@@ -259,6 +259,11 @@ pub fn assert_statuses(failure: impl Fn(Respond) -> HandshakeFailure) {
             "the server answered 426 instead of opening a WebSocket",
         ),
         ("503 Busy\r\n\r\n", 503, "the server answered 503 Busy instead of opening a WebSocket"),
+        (
+            "103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 404 Gone\r\n\r\n",
+            404,
+            "the server answered 404 Gone instead of opening a WebSocket",
+        ),
     ];
     for (response, expected, sentence) in cases {
         let response = format!("HTTP/1.1 {response}").into_bytes();

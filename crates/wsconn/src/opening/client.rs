@@ -74,8 +74,8 @@ impl ClientOpening {
         self.deadline
     }
 
-    /// Takes bytes that have arrived. Once it is complete, which it also is when it cannot become a
-    /// valid response any more, finish.
+    /// Takes bytes that have arrived; interim responses, as 103, are passed over. Once the response is
+    /// complete, which it also is when it cannot become a valid one any more, finish.
     pub fn receive(&mut self, input: &[u8]) -> Progress {
         self.head.receive(input)
     }

@@ -23,7 +23,7 @@ pub use wshandshake::{ExtendedConnect, HandshakeError, Header, InvalidInput, Req
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
-use wshandshake::{HeadScanner, Scan};
+use wshandshake::{HeadScanner, HeaderSlots, Response, Scan};
 
 /// Why an opening handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,33 +159,64 @@ pub struct Progress {
     pub complete: bool,
 }
 
-/// A head that is being received.
+/// A head that is being received. Interim responses before it are dropped.
 pub(crate) struct Head {
     scanner: HeadScanner,
-    /// The most bytes that it may have.
+    is_response: bool,
+    /// The most bytes that it may have, with those that were dropped.
     max: usize,
+    dropped: usize,
     bytes: Vec<u8>,
     error: Option<HandshakeError>,
 }
 
 impl Head {
     fn of_request(max: usize) -> Self {
-        Self::new(HeadScanner::new(max), max)
+        Self::new(HeadScanner::new(max), false, max)
     }
 
     pub(crate) fn of_response(max: usize) -> Self {
-        Self::new(HeadScanner::for_response(max), max)
+        Self::new(HeadScanner::for_response(max), true, max)
     }
 
-    fn new(scanner: HeadScanner, max: usize) -> Self {
-        Self { scanner, max, bytes: Vec::new(), error: None }
+    fn new(scanner: HeadScanner, is_response: bool, max: usize) -> Self {
+        Self { scanner, is_response, max, dropped: 0, bytes: Vec::new(), error: None }
     }
 
     pub(crate) fn receive(&mut self, input: &[u8]) -> Progress {
+        let mut used = 0;
+        loop {
+            let Progress { consumed, complete } = self.scan(input.get(used..).unwrap_or_default());
+            used += consumed;
+            if !complete || !self.is_interim() {
+                return Progress { consumed: used, complete };
+            }
+            self.dropped += self.bytes.len();
+            self.bytes.clear();
+            self.scanner = HeadScanner::for_response(self.max.saturating_sub(self.dropped));
+        }
+    }
+
+    /// Whether it is a head that another follows (RFC 9110 §15.2).
+    fn is_interim(&self) -> bool {
+        if !self.is_response {
+            return false;
+        }
+        let mut slots = HeaderSlots::new();
+        let response = self.bytes().and_then(|head| Response::parse(head, &mut slots));
+        response.is_ok_and(|response| matches!(response.status(), 100 | 102..=199))
+    }
+
+    fn scan(&mut self, input: &[u8]) -> Progress {
         let (consumed, complete) = match self.scanner.scan(input) {
             Ok(Scan::Complete(len)) => (len, true),
             Ok(Scan::Partial) => (input.len(), false),
-            Err(error) => {
+            Err(mut error) => {
+                if let HandshakeError::HeadTooLong { limit }
+                | HandshakeError::TargetTooLong { limit } = &mut error
+                {
+                    *limit = self.max;
+                }
                 self.error = Some(error);
                 (input.len(), true)
             }

@@ -121,7 +121,7 @@ pub struct ClientOptions {
     /// How to compress if the server agrees; `None` is not at all. Default: `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<DeflateOptions>,
-    /// The longest response head, in bytes. Default: 16 KiB.
+    /// The longest response head, in bytes, with those of interim responses before it. Default: 16 KiB.
     pub max_head: usize,
     /// How long the whole handshake may take, however the bytes come. Default: 10 seconds.
     pub handshake_timeout: Duration,

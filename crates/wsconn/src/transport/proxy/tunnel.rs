@@ -229,6 +229,9 @@ mod tests {
         let (sent, open) = talk("proxy", "ws://[::1]/", &[&b"HTTP/1.0 299 \r\n\r\n"[..]]);
         assert_eq!(sent[0], b"CONNECT [::1]:80 HTTP/1.1\r\nHost: [::1]:80\r\n\r\n");
         assert_eq!(open, Ok(true));
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+        let (_, open) = talk("proxy", "ws://a/", &[interim]);
+        assert_eq!(open, Ok(true));
     }
 
     #[test]
