@@ -80,11 +80,14 @@ impl<S> Shared<S> {
         let Some(info) = core.driver.close_info() else { return };
         let news = self.closed.get().is_none();
         if news {
-            self.span.closed(info);
             let _ = self.closed.set(info.clone());
         }
         let over = core.driver.is_newly_over();
         drop(core);
+        // Not while it is locked: a subscriber may send what it is told to a group of this connection.
+        if news && let Some(info) = self.closed.get() {
+            self.span.closed(info);
+        }
         if news || over {
             self.wakers.wake_all();
         }

@@ -12,7 +12,7 @@ use std::{
 use support::{Script, close, finish, from_peer_of, socket};
 use wsconn::Role;
 use wstest::reference::Frame;
-use wstokio::{CloseCode, Config};
+use wstokio::{CloseCode, Config, Group, PreparedMessage, SlowPolicy};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -70,6 +70,35 @@ fn a_limit_that_is_broken_is_a_warning_and_a_lost_stream_is_told() {
     let lines: Vec<_> = told.lines().map(str::trim).collect();
     assert!(lines[1].starts_with("WARN") && lines[1].contains("code=1009"), "{told}");
     assert!(lines[3].starts_with("INFO websocket{role=Client}:"), "{told}");
+}
+
+/// Sends what is told to a group.
+struct ToGroup(Group);
+
+impl Write for ToGroup {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_send(&PreparedMessage::new(bytes)).unwrap();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_end_of_a_member_may_be_told_to_its_group() {
+    let group = Group::new(8, SlowPolicy::Close);
+    let told_to = group.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(move || ToGroup(told_to.clone())).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let other = socket(Role::Server, Script::default().stream().0, Config::default());
+        let mut ws = socket(Role::Server, Script::pieces(&[], 1).stream().0, Config::default());
+        let members = [&other, &ws].map(|ws| group.join(&ws.remote()));
+        assert!(finish(ws.recv()).unwrap().is_none());
+        assert_eq!(members[0].remote().counters().unwrap().messages_waiting, 1);
+    });
 }
 
 #[tokio::test]
