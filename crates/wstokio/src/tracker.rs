@@ -138,7 +138,7 @@ impl Tracker {
         if let Some((code, reason)) = stop {
             let _ = remote.close(code, &reason);
         } else if let Some(age) = max_age {
-            let younger = age / 10 * u32::from(random::masking_key()[0]) / 256;
+            let younger = age / 2560 * u32::from(random::masking_key()[0]);
             let _ = remote.close_in(age - younger, CloseCode::GOING_AWAY, "maximum age");
         }
     }

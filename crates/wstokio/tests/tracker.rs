@@ -154,6 +154,17 @@ async fn a_connection_is_closed_when_it_comes_of_age_however_busy_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn there_may_be_an_age_that_no_connection_comes_to() {
+    let tracker = Tracker::new();
+    tracker.set_max_age(Some(Duration::MAX));
+    for _ in 0..50 {
+        let (client, server) = pair();
+        tracker.track(&server);
+        assert!(client.close_info().is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_earliest_end_counts_and_what_must_not_be_sent_is_refused() {
     let (mut client, mut server) = pair();
     let remote = server.remote();
