@@ -48,7 +48,7 @@ pub enum SlowPolicy {
     /// The message waits until every member has room: the slowest sets the pace. A member whose peer
     /// takes nothing is lost after [`Config::write_timeout`](crate::Config::write_timeout), if its
     /// task waits on its socket: so none that is to do that may wait here, nor a task that others wait
-    /// for to read.
+    /// for to read. What is sent to [a member alone](Member::send) does not wait.
     Wait,
     /// The member does not get this message.
     DropNewest,
@@ -185,9 +185,15 @@ impl Group {
 
 impl Member {
     /// Sends a message to this member alone, in the order of those to the group and by its policy. It
-    /// never waits: under [`SlowPolicy::Wait`] it may be one more than the limit.
+    /// never waits: under [`SlowPolicy::Wait`] it may be one more than the limit, and is dropped where
+    /// that many wait.
     pub fn send(&self, message: &PreparedMessage) {
-        let Shared { limit, slow, .. } = *self.group.shared;
+        let (limit, slow) = match *self.group.shared {
+            Shared { limit, slow: SlowPolicy::Wait, .. } => {
+                (limit.saturating_add(1), SlowPolicy::DropNewest)
+            }
+            Shared { limit, slow, .. } => (limit, slow),
+        };
         // Locked, for the order.
         let _members = self.group.lock();
         if let Some(connection) = self.remote.connection() {

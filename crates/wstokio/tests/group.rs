@@ -142,6 +142,26 @@ fn under_wait_a_message_waits_until_the_slowest_has_room_and_no_one_gets_it_befo
 }
 
 #[test]
+fn under_wait_a_member_alone_that_does_not_keep_up_misses_the_newest() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let group = Group::new(1, SlowPolicy::Wait);
+    let (mut ws, member, handle) = member(&group, 1);
+    member.send(&prepared("a"));
+    turn(&mut ws);
+    finish(group.send(&prepared("b")));
+    for _ in 0..1000 {
+        member.send(&prepared("c"));
+    }
+    let counters = member.remote().counters().unwrap();
+    assert_eq!((counters.messages_waiting, counters.messages_dropped), (2, 999));
+    assert_eq!(group.try_send(&prepared("d")), None);
+    handle.open_window();
+    turn(&mut ws);
+    assert_eq!(written(&handle), ["a", "b", "c"]);
+}
+
+#[test]
 fn whoever_waits_for_room_is_woken_when_the_slow_member_leaves_is_dropped_or_ends() {
     let runtime = runtime();
     let _guard = runtime.enter();
