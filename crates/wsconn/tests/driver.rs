@@ -8,7 +8,7 @@ use std::{
 };
 
 use wsconn::{
-    CloseCode, Config, Connection, Delivery, Time, Timeout,
+    CloseCode, Config, Connection, Delivery, Message, Time, Timeout,
     transport::{Driver, Error, Inbox, Io},
 };
 use wstest::{drive::KEY, reference::Frame};
@@ -23,12 +23,14 @@ struct Flood {
     /// The bytes read before each pause.
     pauses: Vec<usize>,
     read: usize,
+    /// How many bytes it takes all the same.
+    window: usize,
 }
 
 impl Flood {
     fn of(frame: Frame) -> Self {
         let bytes = frame.masked(Some(KEY)).encode();
-        Self { bytes, frames: 1, now: Duration::ZERO, pauses: Vec::new(), read: 0 }
+        Self { bytes, frames: 1, now: Duration::ZERO, pauses: Vec::new(), read: 0, window: 0 }
     }
 }
 
@@ -48,8 +50,10 @@ impl Io for Flood {
         Poll::Ready(Ok(len))
     }
 
-    fn poll_write(&mut self, _: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Pending
+    fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let len = bytes.len().min(self.window);
+        self.window -= len;
+        if len == 0 { Poll::Pending } else { Poll::Ready(Ok(len)) }
     }
 
     fn poll_write_vectored(&mut self, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -130,4 +134,18 @@ fn beside_a_flood_others_have_their_turn() {
     assert!(driver.poll_flush(&mut flood).is_pending());
     assert!(flood.pauses.len() == 2 && flood.pauses[1] >= turn, "{:?}", flood.pauses);
     assert!(flood.pauses.iter().all(|read| *read < 2 * turn), "{:?}", flood.pauses);
+}
+
+#[test]
+fn whoever_sends_does_not_wait_once_there_is_room_though_not_all_could_be_written() {
+    let mut config = Config::default();
+    config.max_outgoing = 100;
+    let mut driver = Driver::new(Connection::server(config.into(), Time::ZERO));
+    let mut flood = Flood::of(Frame::new(9, "a"));
+    let message = Message::Binary(&[0; 148]);
+    assert!(driver.poll_queue(&mut flood, message).is_ready());
+    assert!(driver.poll_ready(&mut flood).is_pending());
+    flood.window = 60;
+    assert!(driver.poll_ready(&mut flood).is_ready(), "90 bytes are queued");
+    assert_eq!(flood.window, 0);
 }

@@ -52,7 +52,7 @@ impl Driver {
             if !self.connection.is_full() {
                 return Poll::Ready(Ok(()));
             }
-            if self.poll_write(io).is_pending() {
+            if self.poll_write(io).is_pending() && self.connection.is_full() {
                 self.read_for_sender(io);
                 ready!(self.poll_timer(io));
             }
