@@ -76,8 +76,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Core<S> {
         cx: &mut Context<'_>,
         step: impl FnOnce(&mut Driver, &mut Polled<'_, '_, S>) -> Poll<T>,
     ) -> Poll<T> {
-        let Self { driver, stream, clock, .. } = self;
-        step(driver, &mut Polled { stream: Pin::new(stream), clock, cx, looked: false })
+        let Self { driver, outbox, stream, clock, .. } = self;
+        let mut io = Polled { stream: Pin::new(stream), clock, cx, looked: false };
+        if let Some(outbox) = outbox {
+            driver.queue_before_close(&io, &mut outbox.waiting);
+        }
+        step(driver, &mut io)
     }
 
     /// Sends what others have sent meanwhile. Gives whom that made room for.

@@ -335,6 +335,24 @@ fn a_sink_that_was_ready_takes_a_message_though_a_group_has_filled_the_queue_sin
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_when_a_close_is_due_goes_out_before_it() {
+    for window in [1, usize::MAX] {
+        let group = Group::new(8, SlowPolicy::Wait);
+        let (mut ws, member, handle) = member(&group, window);
+        let wait = Duration::from_secs(10);
+        member.remote().close_in(wait, CloseCode::GOING_AWAY, "").unwrap();
+        group.try_send(&prepared("1"));
+        turn(&mut ws);
+        group.try_send(&prepared("2"));
+        tokio::time::sleep(2 * wait).await;
+        turn(&mut ws);
+        handle.open_window();
+        turn(&mut ws);
+        assert_eq!(written(&handle), ["1", "2", "close 1001"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_of_what_a_group_sends_is_lost_after_the_write_timeout() {
     let group = Group::new(100, SlowPolicy::Wait);
     let (ours, _theirs) = duplex(16);

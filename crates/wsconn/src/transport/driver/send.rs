@@ -218,6 +218,14 @@ impl Driver {
         }
     }
 
+    /// As [`queue_waiting`](Self::queue_waiting), if the moment of [`close_at`](Self::close_at) has come: what
+    /// waits goes out before the close frame.
+    pub fn queue_before_close(&mut self, io: &impl Io, waiting: &mut VecDeque<PreparedMessage>) {
+        if self.goodbye.as_ref().is_some_and(|goodbye| goodbye.at <= io.now()) {
+            self.queue_waiting(waiting);
+        }
+    }
+
     /// Gives the connection a buffer to queue in.
     #[inline]
     fn lend(&mut self) {
