@@ -8,7 +8,7 @@ use std::{
 };
 
 use wsconn::{
-    CloseCause, CloseCode, Config, Connection, Delivery, Event, Side, Time,
+    CloseCause, CloseCode, Config, Connection, Delivery, Event, PreparedMessage, Side, Time,
     transport::{Driver, Error, Inbox, Io},
 };
 use wstest::{drive::KEY, reference::Frame};
@@ -17,6 +17,7 @@ use wstest::{drive::KEY, reference::Frame};
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {
     All,
+    Nothing,
     Fails,
 }
 
@@ -40,6 +41,7 @@ impl Stream {
 fn answer<T>(takes: Takes, all: T) -> Poll<io::Result<T>> {
     match takes {
         Takes::All => Poll::Ready(Ok(all)),
+        Takes::Nothing => Poll::Pending,
         Takes::Fails => Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
     }
 }
@@ -169,5 +171,45 @@ fn where_writing_fails_and_no_close_frame_comes_the_failure_is_told_once() {
         let info = driver.close_info().unwrap();
         assert_eq!((info.code, info.cause), (CloseCode::ABNORMAL, CloseCause::Transport));
         assert!(driver.is_newly_over());
+    }
+}
+
+#[test]
+fn a_failure_while_messages_for_many_are_sent_is_told_to_the_receiver() {
+    for full in [false, true] {
+        let mut stream = Stream::new([]);
+        let (mut driver, mut inbox) = (driver(), Inbox::default());
+        if full {
+            driver.queue((&*vec![7; Config::default().max_outgoing]).into(), false).unwrap();
+        } else {
+            stream.write = Takes::Nothing;
+            driver.queue("one".into(), false).unwrap();
+            assert!(driver.poll_flush(&mut stream).is_pending());
+            assert!(driver.is_blocked());
+        }
+        stream.write = Takes::Fails;
+        let mut waiting = VecDeque::from([PreparedMessage::new("two")]);
+        driver.send_waiting(&mut stream, &mut waiting);
+        stream.input.push_back(Ok(vec![]));
+        let end = receive(&mut driver, &mut stream, &mut inbox);
+        assert!(is_broken(&end), "{end:?}");
+    }
+}
+
+#[test]
+fn a_flush_fails_where_the_stream_has_kept_something_when_the_connection_is_lost() {
+    for (flush, left) in [(Takes::Nothing, false), (Takes::Fails, false), (Takes::All, true)] {
+        let mut stream = Stream::new([]);
+        stream.flush = Takes::Nothing;
+        let (mut driver, mut inbox) = (driver(), Inbox::default());
+        driver.queue("one".into(), false).unwrap();
+        assert!(driver.poll_flush(&mut stream).is_pending());
+        stream.input.push_back(Err(ErrorKind::BrokenPipe.into()));
+        let end = receive(&mut driver, &mut stream, &mut inbox);
+        assert!(is_broken(&end), "{end:?}");
+        stream.flush = flush;
+        let flushed = driver.poll_flush(&mut stream);
+        assert!(matches!(flushed, Poll::Ready(Ok(()))) == left, "{flushed:?}");
+        assert!(matches!(flushed, Poll::Ready(Err(Error::Closed))) != left, "{flushed:?}");
     }
 }

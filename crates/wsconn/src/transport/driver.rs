@@ -218,9 +218,12 @@ impl Driver {
         loop {
             if self.poll_write(io).is_ready() {
                 self.verdict()?;
-                // The connection may have been lost, and the other half told why.
+                // The connection may have been lost, and the other half told why; TLS may have kept
+                // what it was given.
                 let written = self.connection.outgoing().is_empty() && !self.write_failed;
-                return Poll::Ready(if written { Ok(()) } else { Err(Error::Closed) });
+                let left =
+                    written && (!self.unflushed || matches!(io.poll_flush(), Poll::Ready(Ok(()))));
+                return Poll::Ready(if left { Ok(()) } else { Err(Error::Closed) });
             }
             self.read_for_sender(io);
             ready!(self.poll_timer(io));

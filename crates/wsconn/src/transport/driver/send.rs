@@ -194,11 +194,12 @@ impl Driver {
     /// Sends what waits, in order, as far as the stream takes it. A later call sends what is left of it,
     /// unless the connection has been closed by then.
     pub fn send_waiting(&mut self, io: &mut impl Io, waiting: &mut VecDeque<PreparedMessage>) {
-        while self.connection.is_open()
-            && let Some(message) = waiting.front()
-        {
-            let blocked = self.connection.is_blocked() && self.poll_write(io).is_pending();
-            if blocked || !matches!(self.poll_queue_prepared(io, message), Poll::Ready(Ok(()))) {
+        while let Some(message) = waiting.front() {
+            // Room is made here: a failure is for whoever calls for the connection to be told of.
+            let wants_room = self.connection.is_blocked() || self.connection.is_full();
+            let blocked = wants_room && self.poll_write(io).is_pending();
+            let sends = !blocked && self.connection.is_open();
+            if !sends || !matches!(self.poll_queue_prepared(io, message), Poll::Ready(Ok(()))) {
                 break;
             }
             waiting.pop_front();
