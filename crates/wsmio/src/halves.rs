@@ -92,11 +92,18 @@ impl<S: Stream> Receiver<S> {
         }))
     }
 
-    pub(crate) fn location(
-        &mut self,
-        delivery: Delivery,
-        controls: bool,
-    ) -> Result<Option<Location>, Error> {
+    /// Receives what still comes, until the end.
+    pub(crate) fn discard_rest(&mut self) -> Result<(), Error> {
+        loop {
+            // A message that was begun in chunks is finished in chunks.
+            let delivery = self.shared.now(|core| core.driver.delivery());
+            if self.location(delivery, false)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn location(&mut self, delivery: Delivery, controls: bool) -> Result<Option<Location>, Error> {
         let Self { shared, inbox, waiting } = self;
         waiting.begin();
         loop {
@@ -256,7 +263,8 @@ impl<S: Stream> Sender<S> {
 
     /// Closes the connection, as [`WebSocket::close`]. The receiving half has to be kept receiving, or
     /// dropped, for the peer's close frame to be seen before
-    /// [`Config::close_timeout`](crate::Config::close_timeout).
+    /// [`Config::close_timeout`](crate::Config::close_timeout). Unlike there, the
+    /// [write timeout](Self::set_write_timeout) counts.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.shared.now(|core| core.begin_close(code, reason))?;
         self.block(|driver, io| driver.poll_closed(io))

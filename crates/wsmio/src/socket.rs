@@ -193,17 +193,14 @@ impl<S: Stream> WebSocket<S> {
     /// [`CloseCode::NO_STATUS`] sends a close frame without a body; the reason may have 123 bytes. If
     /// closing has begun already, by either side, it is only waited for. It takes at most
     /// [`Config::close_timeout`](crate::Config::close_timeout) and
-    /// [`Config::fin_timeout`](crate::Config::fin_timeout) together: to give a slow peer longer for what
-    /// is queued, [`flush`](Self::flush) first.
+    /// [`Config::fin_timeout`](crate::Config::fin_timeout) together, whatever the read and the write
+    /// timeout: to give a slow peer longer for what is queued, [`flush`](Self::flush) first.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender.shared.now(|core| core.begin_close(code, reason))?;
-        loop {
-            // A message that was begun in chunks is finished in chunks.
-            let delivery = self.receiver.shared.now(|core| core.driver.delivery());
-            if self.receiver.location(delivery, false)?.is_none() {
-                return Ok(());
-            }
-        }
+        let limit = self.receiver.waiting.limit.take();
+        let closed = self.receiver.discard_rest();
+        self.receiver.waiting.limit = limit;
+        closed
     }
 }
 

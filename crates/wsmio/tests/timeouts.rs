@@ -230,6 +230,23 @@ fn a_close_that_its_caller_gave_up_still_ends_for_the_receiver() {
 }
 
 #[test]
+fn closing_waits_for_the_peer_whatever_the_read_timeout() {
+    let (stream, mut peer) = UnixStream::pair().unwrap();
+    let mut ws = socket(Role::Client, stream, quiet());
+    ws.set_read_timeout(Some(Duration::ZERO));
+    let (number, numbers) = mpsc::channel();
+    let closing = thread::spawn(move || {
+        number.send(thread_number()).unwrap();
+        ws.close(CloseCode::NORMAL, "")
+    });
+    assert_eq!(read_frame(&mut peer).opcode, 8);
+    wait_until_asleep(&numbers.recv().unwrap());
+    peer.write_all(&from_peer_of(Role::Client, &[close(1000, "")])).unwrap();
+    drop(peer);
+    closing.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_close_that_is_not_answered_ends_the_half_that_receives_too() {
     let (stream, peer) = UnixStream::pair().unwrap();
     let mut config = quiet();
