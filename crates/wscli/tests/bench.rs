@@ -187,6 +187,18 @@ fn a_server_that_cannot_be_reached_is_one_sentence() {
 }
 
 #[test]
+fn a_time_that_never_ends_is_refused() {
+    let server = Server::start(&["echo"]);
+    for option in ["--duration", "--warmup", "--ramp-up", "--timeout"] {
+        for seconds in ["31536001", "1e19", "1e400", "inf"] {
+            let ran = bench(&server.url("/"), &[option, seconds]);
+            assert_eq!(ran.status, Some(2), "{ran:?}");
+            assert!(ran.stderr.contains("longer than a year"), "{ran:?}");
+        }
+    }
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_prints_what_was_measured_so_far() {
     let (told, echoed) = mpsc::channel();

@@ -18,6 +18,9 @@ use wstokio::{
 use self::console::Console;
 use crate::{Transport, size, tls::ClientTls};
 
+/// In seconds.
+const YEAR: f64 = 365.0 * 86_400.0;
+
 #[derive(Args)]
 #[command(after_help = "\
 Messages go to standard output, all else to standard error. On a terminal, control characters in
@@ -78,6 +81,10 @@ fn proxy(text: &str) -> Result<Proxy, String> {
 
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    // Such times are added to moments.
+    if seconds > YEAR {
+        return Err("longer than a year".to_owned());
+    }
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
