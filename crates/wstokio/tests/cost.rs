@@ -5,9 +5,14 @@
 mod support;
 mod wire;
 
-use std::{io::Write, pin::pin, sync::Arc, task::Poll};
+use std::{
+    io::Write,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
-use support::{ROLES, from_peer_of, runtime};
+use support::{Piece, ROLES, Script, from_peer_of, runtime, socket};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -16,7 +21,7 @@ use tokio::{
 use wire::Wire;
 use wsconn::Role;
 use wstest::{
-    alloc::{CountingAllocator, measure},
+    alloc::{CountingAllocator, live, measure},
     reference::Frame,
 };
 use wstokio::{Config, WebSocket};
@@ -125,6 +130,27 @@ fn a_connection_that_waits_owns_no_buffer_whatever_it_has_echoed() {
             println!("{role:?}: {each} B of heap after an echo of {len} B");
             assert!(each <= 2048, "{role:?}, {len}: {each} B");
         }
+    }
+}
+
+#[test]
+fn what_has_come_of_a_message_is_let_go_with_the_receiver() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    for role in ROLES {
+        let mut bytes = from_peer_of(role, &[Frame::new(2, vec![7; 4 << 20])]);
+        bytes.pop();
+        let script = Script { input: vec![Piece::Bytes(bytes)], ..Script::default() };
+        let (mut rx, _tx) = socket(role, script.stream().0, Config::default()).split();
+        let mut context = Context::from_waker(Waker::noop());
+        // Others have their turn in between.
+        for _ in 0..100 {
+            assert!(pin!(rx.recv()).poll(&mut context).is_pending());
+        }
+        let before = live();
+        drop(rx);
+        let freed = before - live();
+        assert!(freed >= 4 << 20, "{role:?}: {freed} B");
     }
 }
 

@@ -116,6 +116,9 @@ impl Driver {
             inbox.receive(&mut self.connection, Delivery::Chunks);
         }
         inbox.release();
+        // What has come of a message that was to be whole is a chunk that no one takes.
+        self.connection.receive(&mut [], Delivery::Chunks, inbox.read_at());
+        pool::put_message(self.connection.take_kept());
     }
 
     /// How the message under way is delivered.
