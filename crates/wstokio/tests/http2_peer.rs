@@ -34,6 +34,10 @@ const END_HEADERS: u8 = 4;
 /// `SETTINGS_ENABLE_CONNECT_PROTOCOL = 1` (RFC 8441 §3).
 const ENABLED: [u8; 6] = [0, 8, 0, 0, 0, 1];
 
+/// `SETTINGS_MAX_CONCURRENT_STREAMS = 1`, and `2` (RFC 9113 §6.5.2).
+const AT_MOST_1: [u8; 6] = [0, 3, 0, 0, 0, 1];
+const AT_MOST_2: [u8; 6] = [0, 3, 0, 0, 0, 2];
+
 /// `:status: 200`, and `:status: 404`, by the static table of HPACK.
 const STATUS_200: [u8; 1] = [0x88];
 const STATUS_404: [u8; 1] = [0x8d];
@@ -95,6 +99,24 @@ impl Peer {
         let stream = self.requested().await;
         self.send(HEADERS, END_HEADERS, stream, &STATUS_200).await;
         stream
+    }
+
+    /// As [`accepted`](Self::accepted), and allows no further stream.
+    async fn accepted_at_the_limit(&mut self) -> u32 {
+        self.greet(&[ENABLED, AT_MOST_1].concat()).await;
+        let stream = self.wait_for(HEADERS).await.unwrap().2;
+        self.send(HEADERS, END_HEADERS, stream, &STATUS_200).await;
+        stream
+    }
+
+    /// Accepts all WebSockets until the client is gone; gives their streams.
+    async fn accept_all(&mut self) -> Vec<u32> {
+        let mut streams = Vec::new();
+        while let Some((.., stream, _)) = self.wait_for(HEADERS).await {
+            self.send(HEADERS, END_HEADERS, stream, &STATUS_200).await;
+            streams.push(stream);
+        }
+        streams
     }
 
     /// Reads until the client is gone.
@@ -423,4 +445,63 @@ async fn a_window_that_is_never_opened_is_a_write_timeout() {
     assert_eq!(before.elapsed(), Duration::from_secs(7));
     drop((ws, connection));
     serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_given_up_at_the_limit_of_the_server_has_sent_no_request() {
+    for dropped in [false, true] {
+        let (done, checked) = tokio::sync::oneshot::channel();
+        let (end, ending) = tokio::sync::oneshot::channel();
+        let connection = connect(async move |mut peer: Peer| {
+            let stream = peer.accepted_at_the_limit().await;
+            ending.await.unwrap();
+            if !dropped {
+                peer.send(DATA, END_STREAM, stream, b"\x88\x02\x03\xe8").await;
+            }
+            let _ = done.send(peer.accept_all().await);
+        });
+        let connection = connection.await.unwrap();
+        let mut first = connection.open(URL).await.unwrap();
+        for _ in 0..30 {
+            let error = connection.open(URL).await.err().unwrap();
+            assert!(matches!(error, Error::Timeout(Timeout::Handshake)), "{error}");
+        }
+        end.send(()).unwrap();
+        let sockets = if dropped {
+            drop(first);
+            (connection.open(URL).await.unwrap(), None)
+        } else {
+            // It has ended, and is still there.
+            let (second, received) = tokio::join!(connection.open(URL), first.recv());
+            assert_eq!(received.unwrap(), None);
+            (second.unwrap(), Some(first))
+        };
+        drop((sockets, connection));
+        assert_eq!(checked.await.unwrap(), [3], "dropped: {dropped}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_at_the_limit_goes_on_when_it_is_raised_and_is_told_of_a_goaway() {
+    let connection = connect(async |mut peer: Peer| {
+        let stream = peer.accepted_at_the_limit().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        peer.send(SETTINGS, 0, 0, &AT_MOST_2).await;
+        let second = peer.wait_for(HEADERS).await.unwrap().2;
+        assert_ne!(second, stream);
+        peer.send(HEADERS, END_HEADERS, second, &STATUS_200).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        peer.send(GOAWAY, 0, 0, &[0, 0, 0, second.to_be_bytes()[3], 0, 0, 0, 0]).await;
+        peer.idle().await;
+    });
+    let connection = connection.await.unwrap();
+    let _first = connection.open(URL).await.unwrap();
+    let _second = connection.open(URL).await.unwrap();
+    let before = Instant::now();
+    let (third, fourth) = tokio::join!(connection.open(URL), connection.open(URL));
+    for opened in [third, fourth] {
+        let Some(Error::Handshake(failure)) = opened.err() else { panic!() };
+        assert_eq!(*failure, HandshakeFailure::Http2(Http2Failure::GoAway { code: 0 }));
+    }
+    assert_eq!(before.elapsed(), Duration::from_secs(1));
 }

@@ -35,9 +35,10 @@
 //!
 //! [RFC 8441]: https://www.rfc-editor.org/rfc/rfc8441
 
+mod slots;
 mod stream;
 
-use std::{future::poll_fn, io, pin::Pin, task::Poll};
+use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use h2::{
@@ -56,6 +57,7 @@ use wsconn::{
     transport::{Error, Inbox, Url, random},
 };
 
+use self::slots::{Slot, Slots};
 pub use self::stream::Http2Stream;
 #[cfg(feature = "tls")]
 use crate::tls::{
@@ -78,6 +80,7 @@ const SEND_BUFFER: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct Http2 {
     requests: SendRequest<Bytes>,
+    slots: Arc<Slots>,
     options: ClientOptions,
     url: Url,
 }
@@ -119,9 +122,9 @@ impl Connector {
         let handshake = handshake(stream, self.options.max_head);
         let (requests, connection) =
             handshake::until(deadline, Timeout::Handshake, handshake).await?;
-        // How it ends, the streams are told.
-        tokio::spawn(connection);
-        Ok(Http2 { requests, options: self.options.clone(), url })
+        let slots = Arc::new(Slots::default());
+        tokio::spawn(drive(connection, slots.clone()));
+        Ok(Http2 { requests, slots, options: self.options.clone(), url })
     }
 
     #[cfg(not(feature = "tls"))]
@@ -211,11 +214,27 @@ where
     Ok((requests, connection))
 }
 
+/// Moves the bytes of a connection.
+async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: Connection<S>,
+    slots: Arc<Slots>,
+) {
+    poll_fn(|cx| {
+        // How it ends, the streams are told.
+        let ended = Pin::new(&mut connection).poll(cx).map(drop);
+        // The server may allow more streams now, or none any more.
+        slots.changed();
+        ended
+    })
+    .await;
+}
+
 impl Http2 {
     /// Opens a WebSocket on this connection, with the options of the [`Connector`] that made it. The URL
     /// is the whole one, as in `wss://example.org/chat?room=1`.
     ///
-    /// Where the server allows no further stream at the moment, it waits until another one has ended.
+    /// Where the server allows no further stream at the moment, it waits until another socket has been
+    /// dropped, or received from to its end.
     ///
     /// # Errors
     ///
@@ -255,7 +274,8 @@ impl Http2 {
     ) -> Result<WebSocket<Http2Stream>, Error> {
         let opening = url.opening(options)?;
         let request = request(url, &opening)?;
-        let mut requests = self.requests.clone().ready().await.map_err(failed)?;
+        let slot = self.slot().await?;
+        let mut requests = self.requests.clone();
         let (response, to) = requests.send_request(request, false).map_err(failed)?;
         let (response, from) = response.await.map_err(failed)?.into_parts();
         let headers: Vec<Header<'_>> = response
@@ -265,8 +285,26 @@ impl Http2 {
             .collect();
         let status = response.status.as_u16();
         let opened = opening.finish_connect(status, &headers, random::masking_key, Time::ZERO)?;
-        let core = Core::new(Http2Stream::new(to, from), opened.connection);
+        let core = Core::new(Http2Stream::new(to, from, slot), opened.connection);
         Ok(WebSocket::new(core, Inbox::default(), opened.subprotocol.map(String::into)))
+    }
+
+    /// Waits until the server allows a further stream. A request that h2 lets wait would be sent even
+    /// after it was given up, with its reset behind it.
+    async fn slot(&self) -> Result<Slot, Error> {
+        let mut requests = self.requests.clone();
+        let slot = loop {
+            if let Err(error) = poll_fn(|cx| requests.poll_ready(cx)).await {
+                break Err(failed(error));
+            }
+            if let Some(slot) = Slots::take(&self.slots, requests.current_max_send_streams()) {
+                break Ok(slot);
+            }
+            self.slots.wait().await;
+        };
+        // What let this one go on may let another one.
+        self.slots.changed();
+        slot
     }
 }
 

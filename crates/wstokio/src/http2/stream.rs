@@ -9,7 +9,7 @@ use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsconn::opening::Http2Failure;
 
-use super::{SEND_BUFFER, failure};
+use super::{SEND_BUFFER, Slot, failure};
 
 /// One stream of an HTTP/2 connection, as a byte stream (RFC 8441 §5): END_STREAM is its end, in either
 /// direction, and RST_STREAM an error. To drop it before its end resets it, with CANCEL.
@@ -19,11 +19,21 @@ pub struct Http2Stream {
     from: RecvStream,
     /// What has arrived in one frame and not been read.
     arrived: Bytes,
+    /// The last to be dropped, and given back before that where both sides have ended, or the stream has failed.
+    slot: Option<Slot>,
+    shut: bool,
 }
 
 impl Http2Stream {
-    pub(super) fn new(to: SendStream<Bytes>, from: RecvStream) -> Self {
-        Self { to, from, arrived: Bytes::new() }
+    pub(super) fn new(to: SendStream<Bytes>, from: RecvStream, slot: Slot) -> Self {
+        Self { to, from, arrived: Bytes::new(), slot: Some(slot), shut: false }
+    }
+
+    /// Gives the slot back once both sides have ended.
+    fn note_end(&mut self) {
+        if self.shut && self.from.is_end_stream() {
+            self.slot = None;
+        }
     }
 
     /// Why nothing can be sent any more.
@@ -45,8 +55,14 @@ impl AsyncRead for Http2Stream {
         while self.arrived.is_empty() {
             match ready!(self.from.poll_data(cx)) {
                 Some(Ok(data)) => self.arrived = data,
-                Some(Err(error)) => return Poll::Ready(Err(to_io(error))),
-                None => return Poll::Ready(Ok(())),
+                Some(Err(error)) => {
+                    self.slot = None;
+                    return Poll::Ready(Err(to_io(error)));
+                }
+                None => {
+                    self.note_end();
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
         let len = self.arrived.len().min(buffer.remaining());
@@ -89,7 +105,11 @@ impl AsyncWrite for Http2Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.to.send_data(Bytes::new(), true) {
-            Ok(()) => Poll::Ready(Ok(())),
+            Ok(()) => {
+                self.shut = true;
+                self.note_end();
+                Poll::Ready(Ok(()))
+            }
             Err(_) => Poll::Ready(Err(self.lost(cx))),
         }
     }
