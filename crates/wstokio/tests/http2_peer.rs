@@ -505,3 +505,26 @@ async fn who_waits_at_the_limit_goes_on_when_it_is_raised_and_is_told_of_a_goawa
     }
     assert_eq!(before.elapsed(), Duration::from_secs(1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_nobody_has_any_more_is_given_up_where_the_server_does_not_read() {
+    let (client, peer) = duplex(4 << 10);
+    let serving = tokio::spawn(async {
+        let mut peer = Peer(peer);
+        peer.accepted().await;
+        peer
+    });
+    let connection = Connector::default().connect_http2_stream(client, URL).await.unwrap();
+    let mut ws = connection.open(URL).await.unwrap();
+    let mut peer = serving.await.unwrap();
+    let second = Duration::from_secs(1);
+    tokio::time::timeout(second, ws.send(&vec![7; 1 << 20])).await.unwrap_err();
+    drop(connection);
+    tokio::time::sleep(60 * second).await;
+    drop(ws);
+    // Within `fin_timeout` the server may read on.
+    tokio::time::sleep(second).await;
+    peer.0.write_all(&[0]).await.unwrap();
+    tokio::time::sleep(2 * second).await;
+    peer.0.write_all(&[0]).await.unwrap_err();
+}

@@ -19,7 +19,8 @@
 //! # One connection, many streams
 //!
 //! A task of tokio's moves the bytes of the HTTP/2 connection. It ends once the [`Http2`] and all of its
-//! sockets are gone, or when the connection fails, which all sockets are told of.
+//! sockets are gone, at most [`Config::fin_timeout`](crate::Config::fin_timeout) of the [`Connector`] later
+//! where the server does not read, or when the connection fails, which all sockets are told of.
 //!
 //! A peer may send 256 KiB to a socket before that has been received; there is no further limit for the
 //! connection as a whole, so that a socket that is not received from never stops the others. What is sent
@@ -38,7 +39,15 @@
 mod slots;
 mod stream;
 
-use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Weak},
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use h2::{
@@ -48,7 +57,8 @@ use h2::{
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, uri};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::Instant,
+    sync::oneshot,
+    time::{Instant, sleep},
 };
 pub use wsconn::opening::Http2Failure;
 use wsconn::{
@@ -122,8 +132,10 @@ impl Connector {
         let handshake = handshake(stream, self.options.max_head);
         let (requests, connection) =
             handshake::until(deadline, Timeout::Handshake, handshake).await?;
-        let slots = Arc::new(Slots::default());
-        tokio::spawn(drive(connection, slots.clone()));
+        let (alive, gone) = oneshot::channel();
+        let slots = Arc::new(Slots::new(alive));
+        let patience = self.options.config.fin_timeout;
+        tokio::spawn(drive(connection, Arc::downgrade(&slots), gone, patience));
         Ok(Http2 { requests, slots, options: self.options.clone(), url })
     }
 
@@ -214,17 +226,25 @@ where
     Ok((requests, connection))
 }
 
-/// Moves the bytes of a connection.
+/// Moves the bytes of a connection until it ends, or is of nobody any more and has not ended in this time.
 async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     mut connection: Connection<S>,
-    slots: Arc<Slots>,
+    slots: Weak<Slots>,
+    gone: oneshot::Receiver<Infallible>,
+    patience: Duration,
 ) {
+    let mut given_up = pin!(async {
+        let _ = gone.await;
+        sleep(patience).await;
+    });
     poll_fn(|cx| {
         // How it ends, the streams are told.
         let ended = Pin::new(&mut connection).poll(cx).map(drop);
         // The server may allow more streams now, or none any more.
-        slots.changed();
-        ended
+        if let Some(slots) = slots.upgrade() {
+            slots.changed();
+        }
+        if ended.is_ready() { ended } else { given_up.as_mut().poll(cx) }
     })
     .await;
 }

@@ -1,18 +1,27 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// How many streams of a connection there are, for the server limits them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slots {
     taken: AtomicUsize,
     changed: Notify,
+    /// Tells the connection when the last that opens streams, and the last stream, are gone.
+    _alive: oneshot::Sender<Infallible>,
 }
 
 impl Slots {
+    pub(super) fn new(alive: oneshot::Sender<Infallible>) -> Self {
+        Self { taken: AtomicUsize::new(0), changed: Notify::new(), _alive: alive }
+    }
+
     /// Takes one, if fewer than `max` are taken.
     pub(super) fn take(this: &Arc<Self>, max: usize) -> Option<Slot> {
         let one_more = |taken| (taken < max).then_some(taken + 1);
