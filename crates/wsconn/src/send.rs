@@ -130,7 +130,7 @@ impl Connection {
     #[inline]
     pub fn advance(&mut self, len: usize) {
         self.output.written(len);
-        self.queue_pending_pong();
+        self.queue_late_pong(len);
     }
 
     /// Tells that the transport would have to wait to write what is outgoing, or to flush what it has
@@ -290,8 +290,18 @@ impl Connection {
         }
     }
 
+    /// `len` more bytes have been written.
     #[inline]
-    fn queue_pending_pong(&mut self) {
+    fn queue_late_pong(&mut self, len: usize) {
+        if self.output.pong.is_some() {
+            self.note_late_pong(len);
+        }
+    }
+
+    #[cold]
+    fn note_late_pong(&mut self, len: usize) {
+        let Some(pong) = &mut self.output.pong else { return };
+        pong.after = pong.after.saturating_sub(len);
         if let Some(pong) = self.output.pong.take_if(|pong| pong.after == 0) {
             let payload = pong.payload.as_slice();
             self.queue(Header::new(OpCode::Pong, payload.len() as u64), payload);
@@ -314,9 +324,6 @@ impl Output {
     /// Notes that `len` bytes have been written.
     #[inline]
     fn written(&mut self, len: usize) {
-        if let Some(pong) = &mut self.pong {
-            pong.after = pong.after.saturating_sub(len);
-        }
         self.written = self.written.saturating_add(len).min(self.queue.len());
         if self.written == self.queue.len() {
             self.queue.clear();
@@ -407,6 +414,6 @@ impl Drop for Sending<'_, '_> {
             queue.extend_from_slice(header.split_at(header.len() - header_left).1);
             queue.extend_from_slice(payload.split_at(payload.len() - payload_left).1);
         }
-        self.connection.queue_pending_pong();
+        self.connection.queue_late_pong(queued);
     }
 }
