@@ -112,12 +112,12 @@ impl Driver {
     /// used is seen through first.
     pub fn receiver_gone(&mut self, inbox: &mut Inbox) {
         self.receiver_gone = true;
-        while !inbox.is_empty() {
-            inbox.receive(&mut self.connection, Delivery::Chunks);
+        inbox.room();
+        // The last thing, behind all input, is what has come of a message that was to be whole.
+        while inbox.receive(&mut self.connection, Delivery::Chunks).is_some() || !inbox.is_empty() {
         }
+        inbox.give_back(&mut self.connection);
         inbox.release();
-        // What has come of a message that was to be whole is a chunk that no one takes.
-        self.connection.receive(&mut [], Delivery::Chunks, inbox.read_at());
         pool::put_message(self.connection.take_kept());
     }
 
