@@ -108,7 +108,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(None)) => {}
                 Poll::Ready(Err(Some(error))) => return Poll::Ready(Err(Error::Transfer(error))),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // What has come so far does not wait for the rest.
+                    ready!(self.poll_written(cx))?;
+                    return Poll::Pending;
+                }
             }
         }
     }

@@ -86,6 +86,37 @@ fn what_a_reader_has_ready_goes_out_in_fragments_of_64_kib_and_an_empty_one_is_a
     );
 }
 
+/// Gives one piece and nothing after it, not even its end.
+struct Stuck(&'static [u8]);
+
+impl AsyncRead for Stuck {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match std::mem::take(&mut self.0) {
+            [] => Poll::Pending,
+            piece => {
+                to.put_slice(piece);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_come_leaves_when_the_reader_has_to_wait() {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    let (stream, handle) = Script::default().stream();
+    let mut ws = socket(Role::Server, stream, Config::default());
+    let sent = poll_n_then_drop(ws.send_from(Kind::Text, Stuck(b"hello")), 10);
+    assert!(matches!(sent, Polled::Waits), "{sent:?}");
+    let frames = reference::decode(&handle.seen().written);
+    assert_eq!(frames, [Frame::new(1, "hello").unfinished()]);
+}
+
 #[test]
 fn a_reader_that_fails_or_gives_no_text_leaves_the_message_to_be_finished() {
     let bad: [&[u8]; 3] = [b"ab\xffcd", b"ab\xc3", b"ab\xe6\xb0x"];
