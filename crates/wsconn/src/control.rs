@@ -1,19 +1,12 @@
-use alloc::boxed::Box;
-
 use wsframe::MAX_CONTROL_PAYLOAD;
 
-/// The payload of a control frame, kept for later. Boxed, for a connection rarely has one.
+/// The payload of a control frame, kept for later. To be boxed, for a connection rarely has one.
 pub(crate) struct ControlPayload {
     bytes: [u8; MAX_CONTROL_PAYLOAD],
     len: u8,
 }
 
 impl ControlPayload {
-    /// A copy of `payload`.
-    pub(crate) fn boxed(payload: &[u8]) -> Box<Self> {
-        Box::new(Self::new(payload))
-    }
-
     /// A copy of `payload`.
     pub(crate) fn new(payload: &[u8]) -> Self {
         let mut copy = Self { bytes: [0; MAX_CONTROL_PAYLOAD], len: 0 };

@@ -18,7 +18,10 @@ use std::{
 use support::{LONG, Pair, ROLES, close, from_peer_of, quiet, socket};
 use wsconn::{OwnedMessage, Role};
 use wsmio::{CloseCause, CloseCode, CloseInfo, Error, Side, Stream, WebSocket};
-use wstest::reference::{self, Frame};
+use wstest::{
+    reference::{self, Frame},
+    reset,
+};
 
 /// How a [`Faulty`] stream behaves.
 #[derive(Clone, Copy, Debug)]
@@ -423,17 +426,11 @@ fn an_end_that_is_told_together_with_the_last_bytes_is_seen() {
 
 #[test]
 fn class_i_a_reset_at_any_byte_over_tcp_is_one_verdict() {
-    let mut sent = frames().to_vec();
-    sent[4] = Frame::new(2, "last");
-    sent.push(close(1000, "bye"));
-    let due = ["one".into(), vec![1; 300].into(), OwnedMessage::from(b"last".to_vec())];
     for role in ROLES {
-        let input = from_peer_of(role, &sent);
-        // Where the messages end, each with its last frame.
-        let ends = [1, 4, 5].map(|count| from_peer_of(role, &sent[..count]).len());
-        for len in 0..=input.len() {
+        let session = reset::Session::of(role);
+        for len in 0..=session.input.len() {
             let (stream, mut peer) = <TcpStream as Pair>::pair();
-            peer.write_all(&input[..len]).unwrap();
+            peer.write_all(&session.input[..len]).unwrap();
             // What was written goes out first, and then a reset instead of an end.
             socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
             drop(peer);
@@ -447,24 +444,8 @@ fn class_i_a_reset_at_any_byte_over_tcp_is_one_verdict() {
                 }
             }
             let info = ws.close_info().unwrap();
-            let case = format!("{role:?}, {len} of {} bytes: {info}, {log:?}", input.len());
-            // All that came whole: on Linux a reset takes back nothing that has arrived.
-            let whole = ends.iter().filter(|end| **end <= len).count();
-            assert!(due.starts_with(&log.messages), "{case}");
-            assert!(log.messages.len() == whole || !cfg!(target_os = "linux"), "{case}");
-            assert!(info.clean == (len == input.len()) || !cfg!(target_os = "linux"), "{case}");
-            let (cause, code, reason) = match info.clean {
-                true => (CloseCause::Handshake, 1000, "bye"),
-                false => (CloseCause::Transport, 1006, ""),
-            };
-            assert_eq!(
-                (info.cause, info.code.get(), &*info.reason),
-                (cause, code, reason),
-                "{case}"
-            );
-            assert_eq!(info.by, Side::Peer, "{case}");
-            assert_eq!(log.failures.len(), usize::from(!info.clean), "{case}");
-            assert!(ws.recv().unwrap().is_none(), "{case}");
+            session.assert_verdict(len, &log.messages, info, log.failures.len());
+            assert!(ws.recv().unwrap().is_none(), "{role:?}, {len} bytes");
         }
     }
 }

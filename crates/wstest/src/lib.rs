@@ -36,3 +36,4 @@ pub mod pair;
 pub mod proxied;
 pub mod proxy;
 pub mod reference;
+pub mod reset;

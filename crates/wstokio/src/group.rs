@@ -17,7 +17,8 @@ use crate::Remote;
 /// A message is encoded once, by [`PreparedMessage`], and shared: for each member it costs a place in
 /// its queue, and a write by the task that waits on its socket. All members get all messages in one
 /// order. A member that does not keep up, so that as many messages wait for it as the group allows,
-/// behind what its stream does not take, is dealt with as the [`SlowPolicy`] says. Pings, pongs and close frames do not stand in that queue.
+/// behind what its stream does not take, is dealt with as the [`SlowPolicy`] says. Pings, pongs and close
+/// frames do not stand in that queue.
 ///
 /// ```
 /// use wstokio::{Group, PreparedMessage, SlowPolicy, WebSocket};
@@ -172,9 +173,7 @@ impl Group {
             }
         }
         // Whoever still has to wait says so again.
-        let waiting = mem::take(&mut members.waiting);
-        drop(members);
-        waiting.into_iter().for_each(Waker::wake);
+        wake_waiting(members);
         Some(sent)
     }
 
@@ -211,10 +210,15 @@ impl Drop for Member {
     fn drop(&mut self) {
         let mut members = self.group.lock();
         members.by_id.remove(&self.id);
-        let waiting = mem::take(&mut members.waiting);
-        drop(members);
-        waiting.into_iter().for_each(Waker::wake);
+        wake_waiting(members);
     }
+}
+
+/// Wakes whoever waits for room, once this is unlocked.
+fn wake_waiting(mut members: MutexGuard<'_, Members>) {
+    let waiting = mem::take(&mut members.waiting);
+    drop(members);
+    waiting.into_iter().for_each(Waker::wake);
 }
 
 impl fmt::Debug for Group {

@@ -119,7 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
 
     /// Sends the parts that a stream gives, to its end, as one message, and gives its length in bytes:
     /// for bodies and files that come in parts already. Each part is a fragment, and the next one is
-    /// asked for when the stream has taken it. Where a part of a text ends inside a character, the rest of it is waited for.
+    /// asked for when the stream has taken it. Where a part of a text ends inside a character, the rest of it
+    /// is waited for.
     ///
     /// Errors and cancel safety as for [`send_from`](Self::send_from).
     #[cfg(feature = "stream")]

@@ -14,7 +14,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use wsconn::{OwnedMessage, Role};
-use wstest::reference::{self, Frame};
+use wstest::{
+    reference::{self, Frame},
+    reset,
+};
 use wstokio::{
     CloseCause, CloseCode, CloseInfo, Config, Connector, Error, MaybeTls, Side, WebSocket,
 };
@@ -381,19 +384,13 @@ fn an_opening_handshake_that_ends_at_any_byte_says_so() {
 
 #[tokio::test]
 async fn class_i_a_reset_at_any_byte_over_tcp_is_one_verdict() {
-    let mut sent = frames().to_vec();
-    sent[4] = Frame::new(2, "last");
-    sent.push(close(1000, "bye"));
-    let due = ["one".into(), vec![1; 300].into(), OwnedMessage::from(b"last".to_vec())];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     for role in ROLES {
-        let input = from_peer_of(role, &sent);
-        // Where the messages end, each with its last frame.
-        let ends = [1, 4, 5].map(|count| from_peer_of(role, &sent[..count]).len());
-        for len in 0..=input.len() {
+        let session = reset::Session::of(role);
+        for len in 0..=session.input.len() {
             let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (stream, _) = listener.accept().await.unwrap();
-            peer.write_all(&input[..len]).await.unwrap();
+            peer.write_all(&session.input[..len]).await.unwrap();
             // What was written goes out first, and then a reset instead of an end.
             socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
             drop(peer);
@@ -407,24 +404,8 @@ async fn class_i_a_reset_at_any_byte_over_tcp_is_one_verdict() {
                 }
             }
             let info = ws.close_info().unwrap();
-            let case = format!("{role:?}, {len} of {} bytes: {info}, {log:?}", input.len());
-            // All that came whole: on Linux a reset takes back nothing that has arrived.
-            let whole = ends.iter().filter(|end| **end <= len).count();
-            assert!(due.starts_with(&log.messages), "{case}");
-            assert!(log.messages.len() == whole || !cfg!(target_os = "linux"), "{case}");
-            assert!(info.clean == (len == input.len()) || !cfg!(target_os = "linux"), "{case}");
-            let (cause, code, reason) = match info.clean {
-                true => (CloseCause::Handshake, 1000, "bye"),
-                false => (CloseCause::Transport, 1006, ""),
-            };
-            assert_eq!(
-                (info.cause, info.code.get(), &*info.reason),
-                (cause, code, reason),
-                "{case}"
-            );
-            assert_eq!(info.by, Side::Peer, "{case}");
-            assert_eq!(log.failures.len(), usize::from(!info.clean), "{case}");
-            assert!(ws.recv().await.unwrap().is_none(), "{case}");
+            session.assert_verdict(len, &log.messages, info, log.failures.len());
+            assert!(ws.recv().await.unwrap().is_none(), "{role:?}, {len} bytes");
         }
     }
 }

@@ -126,6 +126,7 @@ fn upgrade(request: &mut Request<Incoming>, room: &str, server: &Server) -> Resp
             let nick = protocol::nick_in(request.uri().query().unwrap_or_default());
             let (server, room) = (server.clone(), room.to_owned());
             tokio::spawn(async move {
+                // As long as this runs.
                 let _user = &server.users;
                 if let Ok(ws) = socket.await {
                     server.tracker.track(&ws);

@@ -5,7 +5,7 @@ mod whole;
 pub(crate) use input::{Frame, Input, Step};
 pub use location::Location;
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::mem;
 
 use wsframe::{CloseBody, Decoded, FrameError, Header, OpCode, Rsv, Rules};
@@ -285,7 +285,7 @@ impl Connection {
         if frame.remaining > 0 {
             match &mut self.input.control {
                 Some(cut) => cut.extend(piece),
-                None => self.input.control = Some(ControlPayload::boxed(piece)),
+                None => self.input.control = Some(Box::new(ControlPayload::new(piece))),
             }
             self.input.frame = Some(frame);
             return Ok(Step::of(took));

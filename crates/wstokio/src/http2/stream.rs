@@ -19,7 +19,8 @@ pub struct Http2Stream {
     from: RecvStream,
     /// What has arrived in one frame and not been read.
     arrived: Bytes,
-    /// The last to be dropped, and given back before that where both sides have ended, or the stream has failed.
+    /// The last to be dropped, and given back before that where both sides have ended, or the stream has
+    /// failed.
     slot: Option<Slot>,
     shut: bool,
 }
